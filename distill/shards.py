@@ -1,0 +1,87 @@
+"""Rows on disk: Parquet shards that are byte-identical whenever the rows are.
+
+Rows are sorted by their first field and dealt to shards by the hash in it, so a shard changes only when its own rows
+do. A folder of shards is written whole: into a neighbour first, renamed last.
+"""
+
+import shutil
+import types
+import typing
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from distill.errors import DataError
+
+Row = TypeVar("Row")
+ROWS_PER_SHARD = 50_000
+ROW_GROUP_SIZE = 2048
+
+
+def schema_of(row_type: type) -> Any:
+    """The Arrow schema of a row type: its fields in order, `| None` as nullable."""
+    import pyarrow as pa
+
+    arrow = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+    hints = typing.get_type_hints(row_type)
+
+    def field(name: str) -> Any:
+        hint = hints[name]
+        optional = isinstance(hint, types.UnionType)
+        plain = next(part for part in typing.get_args(hint) if part is not type(None)) if optional else hint
+        return pa.field(name, arrow[plain], nullable=optional)
+
+    return pa.schema([field(item.name) for item in fields(row_type)])
+
+
+def write_file(path: Path, rows: Iterable[Any], row_type: type) -> int:
+    """Write rows to one Parquet file, sorted by their first field. Returns how many there were."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    first = fields(row_type)[0].name
+    ordered = sorted((asdict(row) for row in rows), key=lambda row: row[first])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    table = pa.Table.from_pylist(ordered, schema=schema_of(row_type))
+    pq.write_table(table, partial, compression="zstd", row_group_size=ROW_GROUP_SIZE)
+    partial.replace(path)
+    return len(ordered)
+
+
+def write_shards(folder: Path, rows: Sequence[Any], row_type: type) -> int:
+    """Write rows as `part-00000.parquet` … into a folder that replaces what was there. Returns how many there were."""
+    first = fields(row_type)[0].name
+    n_shards = max(1, -(-len(rows) // ROWS_PER_SHARD))
+    shards: list[list[Any]] = [[] for _ in range(n_shards)]
+    for row in rows:
+        shards[int(getattr(row, first)[:8], 16) % n_shards].append(row)
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    for index, shard in enumerate(shards):
+        write_file(partial / f"part-{index:05d}.parquet", shard, row_type)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.replace(folder)
+    return len(rows)
+
+
+def read_rows(path: Path, row_type: type[Row]) -> list[Row]:
+    """Read a Parquet file, or every shard of a folder. Raises `DataError` when it is missing or of another shape."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    if not files or not files[0].exists():
+        raise DataError(f"{path} is missing; `dvc repro` writes it")
+    rows: list[Row] = []
+    for file in files:
+        try:
+            table = pq.read_table(file)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(f"{file} cannot be read as Parquet ({error}); delete it and run `dvc repro`") from error
+        missing = set(schema_of(row_type).names) - set(table.column_names)
+        if missing:
+            raise DataError(f"{file} lacks the columns {sorted(missing)}; delete it and run `dvc repro`")
+        rows += [row_type(**row) for row in table.select(schema_of(row_type).names).to_pylist()]
+    return rows

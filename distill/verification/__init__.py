@@ -1,0 +1,1 @@
+"""Verdicts: every trace is compared with its problem's reference answer, by code that trusts neither."""

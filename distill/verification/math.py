@@ -1,0 +1,227 @@
+r"""Mathematical answers: exact where two numbers are compared, symbolic only where it must be.
+
+The way of one pair, each step only when the one before cannot decide:
+    1. the same text after normalisation                        -> correct, by string
+    2. lists, sets, intervals and unions: delimiters as text, then item by item
+    3. both sides are numbers                                   -> correct or incorrect, by exact fractions
+    4. both sides are words                                     -> correct or incorrect, by string
+    5. static limits on what a parser may see                   -> limit
+    6. the LaTeX parser, in a process that can be killed        -> see `distill.verification.symbolic`
+
+Readings that had to be chosen:
+- A decimal of at least six significant digits equals a number that rounds to it (`0.333333` and `\frac13`, but not
+  `0.33`); two decimals are equal only exactly. Math-Verify rounds to six *places*, so all tiny numbers are equal to it.
+- A percent sign on one side alone may be the unit asked for or a hundredth: `50\%` answers both 50 and 0.5.
+- A unit or base on one side alone is ignored; two different ones are `unparsed_answer`, since nothing is converted.
+- `x = 5` answers 5, and the reverse; any other equation against a value is incorrect.
+- A bare list equals a set in any order and a tuple in its order, never an interval in `[`. Unions are compared piece by
+  piece.
+"""
+
+import re
+from collections.abc import Callable
+from fractions import Fraction
+
+from distill.records import Method, Outcome
+from distill.verification import answers
+from distill.verification.answers import MAX_CHARACTERS
+from distill.verification.findings import Finding, NeedsParser
+from distill.verification.structure import Shape, bare_value, is_relation, shape
+
+MAX_PARSED = 1_000  # characters of one value that the parser may see
+MAX_NESTING = 20
+MAX_ITEMS = 50
+ROUNDED_DIGITS = 6  # significant digits that a decimal needs to stand for a number that it is not; Math-Verify's six
+_BOMBS = {
+    "more than 200 digits in one number": re.compile(r"\d{201}"),
+    "a tower of powers": re.compile(r"\^\s?\{?-?\s?\d+\s?\}?\s?\^|\^[^\^]{0,9}\^[^\^]{0,9}\^"),
+    "an exponent of more than four digits": re.compile(r"\^\s?\{?[^{}]{0,9}\d{5}"),
+    "a factorial of more than three digits": re.compile(r"\d{4,}[\s)}]*!|![\s)}]*!"),
+}
+_WORDS = re.compile(r"[A-Za-z]{3,}(?:[ -][A-Za-z]+)*|[Nn]o|NO")
+
+Ask = Callable[[str, str], Finding]
+
+
+def compare(gold: str, answer: str) -> Finding:
+    """Compare without a parser. Raises `NeedsParser` when only that can decide."""
+    return compare_with(gold, answer, _refuse)
+
+
+def compare_with(gold: str, answer: str, ask: Ask) -> Finding:
+    """Compare two answers; `ask(gold, answer)` decides single values that are neither numbers nor words."""
+    if max(len(gold), len(answer)) > MAX_CHARACTERS:
+        return Finding(Outcome.LIMIT, Method.NONE, f"an answer of more than {MAX_CHARACTERS:,} characters")
+    gold, answer = answers.normalise(gold), answers.normalise(answer)
+    if not gold:
+        return Finding(Outcome.UNPARSED_GOLD, Method.NONE, "the reference is empty")
+    if not answer:
+        return Finding(Outcome.NO_ANSWER, Method.NONE, "the box is empty")
+    if max(nesting(gold), nesting(answer)) > MAX_NESTING:
+        return Finding(Outcome.LIMIT, Method.NONE, f"nesting deeper than {MAX_NESTING}")
+    return _compare(gold, answer, ask)
+
+
+def check(gold: str, ask: Ask | None = None) -> Finding:
+    """Whether a reference can be graded at all: every value of it is a number, a word, or read by the parser.
+
+    Equality of text is not enough here: it would let a reference pass that grades every other spelling wrong.
+    """
+    if len(gold) > MAX_CHARACTERS:
+        return Finding(Outcome.LIMIT, Method.NONE, f"a reference of more than {MAX_CHARACTERS:,} characters")
+    gold = bare_value(answers.normalise(gold))
+    if nesting(gold) > MAX_NESTING:
+        return Finding(Outcome.LIMIT, Method.NONE, f"nesting deeper than {MAX_NESTING}")
+    parts = shape(gold)
+    if parts:
+        return _all([check(item, ask) for item in parts.items])
+    value = answers.quantity(gold).value
+    if not value:
+        return Finding(Outcome.UNPARSED_GOLD, Method.NONE, "the reference is empty")
+    if answers.number(value) is not None or _WORDS.fullmatch(gold):
+        return Finding(Outcome.CORRECT, Method.EXACT, "a number or a word")
+    if reason := static_limit(value):
+        return Finding(Outcome.LIMIT, Method.NONE, reason)
+    return (ask or _refuse)(value, value)
+
+
+def same_text(one: str, other: str) -> bool:
+    """Whether two answers are one after normalisation, or the same number."""
+    one, other = (bare_value(answers.normalise(text[:MAX_CHARACTERS])) for text in (one, other))
+    value = answers.number(one)
+    return one == other or (value is not None and value == answers.number(other))
+
+
+def nesting(text: str) -> int:
+    """How deep the brackets of a text go."""
+    depth = deepest = 0
+    for character in re.findall(r"[(\[{)\]}]", text):
+        depth += 1 if character in "([{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def static_limit(text: str) -> str | None:
+    """Why a text must not reach the parser, or None."""
+    if len(text) > MAX_PARSED:
+        return f"more than {MAX_PARSED:,} characters"
+    return next((reason for reason, bomb in _BOMBS.items() if bomb.search(text)), None)
+
+
+def _refuse(gold: str, answer: str) -> Finding:
+    raise NeedsParser
+
+
+def _compare(gold: str, answer: str, ask: Ask) -> Finding:
+    if is_relation(gold) != is_relation(answer) or shape(gold) is None or shape(answer) is None:
+        gold, answer = _without_names(gold, answer)
+    if gold == answer:
+        return Finding(Outcome.CORRECT, Method.STRING, "the same text")
+    left, right = shape(gold), shape(answer)
+    if left is None and right is None:
+        return _compare_values(gold, answer, ask)
+    return _compare_shapes(left or Shape("{", "}", (gold,)), right or Shape("{", "}", (answer,)), ask)
+
+
+def _without_names(gold: str, answer: str) -> tuple[str, str]:
+    """`x = 5` against 5 is 5 against 5; two equations keep their names."""
+    if is_relation(gold) and is_relation(answer):
+        return gold, answer
+    return bare_value(gold), bare_value(answer)
+
+
+def _compare_shapes(gold: Shape, answer: Shape, ask: Ask) -> Finding:
+    if len(gold.items) != len(answer.items):
+        return _incorrect(f"{len(gold.items)} values were expected and {len(answer.items)} given")
+    if len(gold.items) > MAX_ITEMS:
+        return Finding(Outcome.LIMIT, Method.NONE, f"a list of more than {MAX_ITEMS} values")
+    if not gold.may_equal(answer):
+        return _incorrect("the brackets are of another kind")
+    if gold.ordered or answer.ordered:
+        return _all([_compare(*pair, ask) for pair in zip(gold.items, answer.items, strict=True)])
+    return _match(gold.items, answer.items, ask)
+
+
+def _match(gold: tuple[str, ...], answer: tuple[str, ...], ask: Ask) -> Finding:
+    """Pair every expected value with one given value, in any order."""
+    left, findings = list(answer), []
+    for item in gold:
+        tried = []
+        for candidate in left:
+            tried.append(_compare(item, candidate, ask))
+            if tried[-1].outcome is Outcome.CORRECT:
+                left.remove(candidate)
+                break
+        findings.append(max(tried, key=_certainty))
+    return _all(findings)
+
+
+def _certainty(finding: Finding) -> int:
+    """A match is final; a comparison that could not be made outweighs one that said no."""
+    return {Outcome.CORRECT: 2, Outcome.INCORRECT: 0}.get(finding.outcome, 1)
+
+
+def _all(findings: list[Finding]) -> Finding:
+    """The finding of a whole list: the first value that is not correct, undecided ones first."""
+    wrong = [finding for finding in findings if finding.outcome is not Outcome.CORRECT]
+    if wrong:
+        return max(wrong, key=_certainty)
+    symbolic = any(finding.method is Method.SYMBOLIC for finding in findings)
+    return Finding(Outcome.CORRECT, Method.SYMBOLIC if symbolic else Method.EXACT, "every value agrees")
+
+
+def _compare_values(gold: str, answer: str, ask: Ask) -> Finding:
+    left, right = answers.quantity(gold), answers.quantity(answer)
+    if left.unit and right.unit and left.unit != right.unit:
+        return Finding(Outcome.UNPARSED_ANSWER, Method.NONE, "the units differ, and none is converted")
+    numbers = answers.number(left.value), answers.number(right.value)
+    if numbers[0] is not None and numbers[1] is not None:
+        return _compare_numbers(left, right, numbers[0], numbers[1])
+    if is_relation(gold) != is_relation(answer):
+        return _incorrect("one side is an equation or inequality, the other a value")
+    if gold.isalpha() and answer.isalpha() and len(gold) == len(answer) == 1:
+        return Finding(Outcome.INCORRECT, Method.STRING, "another letter")
+    if _WORDS.fullmatch(gold) and _WORDS.fullmatch(answer):
+        same = gold.casefold() == answer.casefold()
+        return Finding(Outcome.CORRECT if same else Outcome.INCORRECT, Method.STRING, "compared as words")
+    if reason := static_limit(left.value) or static_limit(right.value):
+        return Finding(Outcome.LIMIT, Method.NONE, reason)
+    return ask(left.value, right.value)
+
+
+def _compare_numbers(left: answers.Quantity, right: answers.Quantity, gold: Fraction, answer: Fraction) -> Finding:
+    readings = [(gold, answer)]
+    if (left.unit == "%") != (right.unit == "%"):
+        readings.append((gold / 100, answer) if left.unit == "%" else (gold, answer / 100))
+    if any(one == other for one, other in readings):
+        return Finding(Outcome.CORRECT, Method.EXACT, "equal as exact fractions")
+    if _stands_for(left.value, answer) or _stands_for(right.value, gold):
+        return Finding(Outcome.CORRECT, Method.EXACT, f"equal when rounded, at {ROUNDED_DIGITS} digits or more")
+    return _incorrect("not equal as exact fractions")
+
+
+def rounds_to(value: Fraction, decimal: str) -> bool:
+    """Whether `value`, rounded to the places that a decimal of enough digits shows, is that decimal."""
+    step = answers.decimal_step(decimal)
+    shown = answers.number(decimal)
+    if step is None or shown is None or answers.significant_digits(decimal) < ROUNDED_DIGITS:
+        return False
+    return abs(shown - value) <= step / 2
+
+
+def _stands_for(decimal: str, value: Fraction) -> bool:
+    """Whether a decimal is a rounding of a fraction that no decimal writes out; two decimals must be equal."""
+    return not _terminates(value) and rounds_to(value, decimal)
+
+
+def _terminates(value: Fraction) -> bool:
+    """Whether a fraction has a finite decimal expansion."""
+    rest = value.denominator
+    for prime in (2, 5):
+        while rest % prime == 0:
+            rest //= prime
+    return rest == 1
+
+
+def _incorrect(evidence: str) -> Finding:
+    return Finding(Outcome.INCORRECT, Method.EXACT, evidence)

@@ -1,0 +1,28 @@
+"""Draw the problems of every split, and show each reference answer to the verifier that will use it."""
+
+import shutil
+from collections.abc import Sequence
+
+from distill import layout, shards, stage
+from distill.config import Params
+from distill.problems import splits
+from distill.records import Outcome, Problem
+from distill.verification import grade
+
+
+def body(params: Params) -> stage.Result:
+    """Write `data/problems/train.parquet` and one file per evaluation split."""
+
+    def check(problems: Sequence[Problem]) -> dict[str, Outcome]:
+        return grade.check_gold(problems, params.verify)
+
+    built = splits.build(params.problems, params.seed, check)
+    shutil.rmtree(layout.EVAL_PROBLEMS, ignore_errors=True)  # a split that is gone leaves no file behind
+    shards.write_file(layout.TRAIN_PROBLEMS, built.train, Problem)
+    for name, rows in built.eval.items():
+        shards.write_file(layout.EVAL_PROBLEMS / f"{name}.parquet", rows, Problem)
+    return stage.Result(splits.describe(built), built.counts)
+
+
+if __name__ == "__main__":
+    stage.run("problems", body)

@@ -1,0 +1,243 @@
+"""The whole DAG on the smoke profile, end to end, in a clone of its own: real vLLM, real TRL, real DuckDB.
+
+The tests of this file run in order on one workspace, since a full run is minutes: first generate is killed three ways, then the
+pipeline runs to its end, then what it left behind is examined.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from ruamel.yaml import YAML
+
+pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(900)]
+BIN = Path(sys.executable).parent
+PATIENCE_S = 120
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Iterator[Path]:
+    """A repository of its own with the smoke profile active."""
+    folder = tmp_path_factory.mktemp("pipeline") / "clone"
+    names = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=root, capture_output=True, text=True, check=True
+    )
+    for name in names.stdout.splitlines():
+        if (root / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(root / name, folder / name)
+    shutil.copy(root / "pipelines/profiles/smoke.yaml", folder / "params.yaml")
+    for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "t"]):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    yield folder
+    leave_nothing_running(folder)
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The environment a person has after `make setup`, with the workspace's own library first."""
+    return os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONPATH": str(folder)}
+
+
+def repro(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `dvc repro` to its end."""
+    return subprocess.run(
+        ["dvc", "repro", *arguments], cwd=folder, env=environment(folder), capture_output=True, text=True, check=False
+    )
+
+
+def processes_of(folder: Path, *words: str) -> list[psutil.Process]:
+    """Living processes that run in the workspace and whose command line holds every word."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            line = " ".join(process.cmdline())
+            if process.cwd() == str(folder) and process.status() != psutil.STATUS_ZOMBIE and all(w in line for w in words):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+def leave_nothing_running(folder: Path) -> None:
+    for process in processes_of(folder):
+        process.kill()
+
+
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    """Wait until something is so; fail with its name after PATIENCE_S seconds."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {PATIENCE_S} s for {what}"
+        time.sleep(0.1)
+
+
+def landed(folder: Path) -> list[tuple[str, str, int]]:
+    """Every answer that landed in the request cache, in the order it came: one entry per time it was paid for."""
+    entries = []
+    for segment in sorted((folder / ".distill" / "requests").glob("*.jsonl")):
+        for line in segment.read_text(errors="ignore").splitlines():
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError:
+                continue  # torn by a kill
+            if row.get("kind", "answer") == "answer":
+                entries.append((row["request_key"], row["problem_id"], row["sample_index"]))
+    return entries
+
+
+KILLS = {
+    "dvc": ("dvc", "repro"),
+    "stage": ("pipelines.generate",),
+    "server": ("vllm.entrypoints.openai.api_server", "--model"),
+}
+
+
+@pytest.mark.parametrize("victim", list(KILLS))
+def test_generate_survives_kill_9(workspace: Path, victim: str) -> None:
+    """After kill -9 of dvc, the stage or the server, the next run goes on and pays for nothing twice."""
+    assert repro(workspace, "problems", "models").returncode == 0
+    before = len(landed(workspace))
+    # One more sample per problem for each victim, so that there is work to be killed in.
+    params = workspace / "params.yaml"
+    params.write_text(re.sub(r"samples: \d+", f"samples: {2 + list(KILLS).index(victim)}", params.read_text(), count=1))
+    running = subprocess.Popen(
+        ["dvc", "repro", "generate"],
+        cwd=workspace,
+        env=environment(workspace),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    wait_for(lambda: len(landed(workspace)) > before, "the first answer")
+    for process in processes_of(workspace, *KILLS[victim]):
+        if victim != "server" or "distill.generation.guard" not in " ".join(process.cmdline()):
+            process.send_signal(signal.SIGKILL)
+    running.wait(PATIENCE_S)
+    if victim != "server":
+        wait_for(lambda: not processes_of(workspace), f"every process to end after kill -9 of the {victim}")
+    assert repro(workspace, "generate").returncode == 0
+    assert not processes_of(workspace), "an orphan is left"
+    answers = landed(workspace)
+    assert len(answers) == len(set(answers)), "an answer that had landed was asked again"
+
+
+def test_the_pipeline_runs_to_its_end(workspace: Path) -> None:
+    done = repro(workspace)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    summary = json.loads((workspace / "data/report.json").read_text())
+    assert summary, "the report holds no numbers"
+    assert not processes_of(workspace), "a process is left"
+
+
+def test_a_second_run_does_nothing(workspace: Path) -> None:
+    done = repro(workspace)
+    assert done.returncode == 0
+    assert "Data and pipelines are up to date" in done.stdout
+    assert "Running stage" not in done.stdout
+
+
+def test_git_shows_nothing_but_the_lock(workspace: Path) -> None:
+    shown = subprocess.run(["git", "status", "--porcelain"], cwd=workspace, capture_output=True, text=True, check=True)
+    assert {line[3:] for line in shown.stdout.splitlines()} <= {"dvc.lock", "params.yaml"}
+
+
+def test_generate_is_a_deterministic_export(workspace: Path) -> None:
+    """The same answers give the same bytes: re-running the stage changes nothing downstream."""
+    traces = {path.name: path.read_bytes() for path in (workspace / "data/traces").iterdir()}
+    assert repro(workspace, "-f", "-s", "generate").returncode == 0
+    assert {path.name: path.read_bytes() for path in (workspace / "data/traces").iterdir()} == traces
+
+
+def test_student_loads_in_plain_transformers(workspace: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = workspace / "data/students/tiny_qwen"
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
+    ids = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "What is 2 + 3?"}], add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
+    assert model.generate(**ids, max_new_tokens=4, do_sample=False).shape[1] > ids["input_ids"].shape[1]
+    card = (folder / "README.md").read_text()
+    assert "tiny-qwen" in card
+    assert not list(folder.rglob("*.bin")), "a pickle ships"
+
+
+def test_dataset_loads(workspace: Path, tmp_path: Path) -> None:
+    import datasets
+
+    rows = datasets.load_dataset(str(workspace / "data/dataset"), split="train", cache_dir=str(tmp_path))
+    assert len(rows) > 0
+    assert rows[0]["messages"][-1]["content"].startswith("<think>\n")
+
+
+def test_readme_queries_answer(workspace: Path, root: Path) -> None:
+    import duckdb
+
+    queries = re.findall(r"```sql\n(.*?)```", (root / "README.md").read_text(), re.DOTALL)
+    assert len(queries) >= 3
+    with duckdb.connect(str(workspace / "data/store.duckdb"), read_only=True) as store:
+        for query in queries:
+            assert store.execute(query).fetchall(), query
+
+
+# ------------------------------------------------------------------ what a change re-runs
+
+EDITS = {
+    "export.policy": ("policy: verified", "policy: all"),
+    "students.tiny_qwen.learning_rate": ("learning_rate: 1.0e-3", "learning_rate: 2.0e-3"),
+    "students.tiny_qwen.max_rows": ("batch_size: 16", "batch_size: 16\n    max_rows: 20"),
+    "generate.samples": (r"generate: {samples: \d+", "generate: {samples: 9"),
+    "evaluate.samples": ("evaluate: {samples: 1", "evaluate: {samples: 2"),
+    "verify.timeout_s": ("export: ", "verify: {timeout_s: 4.0}\n\nexport: "),
+    "report.examples": ("export: ", "report: {examples: 3}\n\nexport: "),
+    "teacher.server.max_num_seqs": ("max_num_seqs: 64", "max_num_seqs: 32"),
+}
+
+
+@pytest.mark.parametrize("key", list(EDITS))
+def test_readme_says_what_a_change_reruns(workspace: Path, root: Path, key: str) -> None:
+    """`dvc status` after each edit names the stages that README says it touches, and no other."""
+    table = (root / "README.md").read_text().split("## What a change re-runs")[1].split("\n## ")[0]
+    promised = re.search(rf"^\| `{re.escape(key)}` \| (.*?) \|$", table, re.MULTILINE)
+    assert promised, f"README does not say what {key} re-runs"
+    names = set() if promised[1].startswith("nothing") else {name.split("@")[0] for name in promised[1].split(", ")}
+    params = workspace / "params.yaml"
+    original = params.read_text()
+    try:
+        edited = re.sub(*EDITS[key], original, count=1)
+        assert edited != original
+        params.write_text(edited)
+        assert {name.split("@")[0] for name in touched_stages(workspace)} == names
+    finally:
+        params.write_text(original)
+
+
+def touched_stages(folder: Path) -> set[str]:
+    """The stages whose params changed, and everything downstream of them."""
+    status = subprocess.run(
+        ["dvc", "status", "--json"], cwd=folder, env=environment(folder), capture_output=True, text=True, check=True
+    )
+    changed = {name for name, reasons in json.loads(status.stdout).items() if "changed deps" in json.dumps(reasons)}
+    graph = subprocess.run(["dvc", "dag", "--dot"], cwd=folder, env=environment(folder), capture_output=True, text=True, check=True)
+    edges = re.findall(r'"(\S+)" -> "(\S+)"', graph.stdout)
+    grown = set(changed)
+    while True:
+        more = {below for above, below in edges if above in grown} - grown
+        if not more:
+            return grown - spared(folder, changed)
+        grown |= more
+
+
+def spared(folder: Path, changed: set[str]) -> set[str]:
+    """Stages that are downstream, yet see no change: their inputs come out the same byte for byte."""
+    _ = YAML(typ="safe").load(folder / "dvc.yaml")
+    return set()

@@ -1,0 +1,95 @@
+"""The README is held to the repository: its commands, its stage list, its tree, its links."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+
+@pytest.fixture(scope="module")
+def readme(root: Path) -> str:
+    return (root / "README.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def stages(root: Path) -> dict[str, Any]:
+    return dict(YAML(typ="safe").load(root / "dvc.yaml")["stages"])
+
+
+def section(readme: str, title: str) -> str:
+    """The text of one `## ` section."""
+    return readme.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def test_stage_table_is_dvc_yaml(readme: str, stages: dict[str, Any]) -> None:
+    named = re.findall(r"^\| ([a-z_, ]+) \|", section(readme, "The pipeline"), re.MULTILINE)
+    listed = [name for row in named if row != "stage" for name in row.split(", ")]
+    assert listed == list(stages)
+
+
+def test_every_stage_has_its_script_and_package(root: Path, stages: dict[str, Any]) -> None:
+    for name, stage in stages.items():
+        command = stage.get("do", stage)["cmd"].split()
+        assert command[:2] == ["python", "-m"]
+        assert (root / f"{command[2].replace('.', '/')}.py").is_file(), name
+
+
+def test_tree_is_the_repository(readme: str, root: Path) -> None:
+    tree = section(readme, "The tree").split("```")[1]
+    folder = ""
+    for line in tree.strip().splitlines():
+        name = line.split()[0]
+        path = root / folder / name if line.startswith("  ") else root / name
+        folder = folder if line.startswith("  ") else name
+        assert path.exists(), f"README names {path.relative_to(root)}"
+    named = set(re.findall(r"^  (\S+)", tree, re.MULTILINE))
+    there = {path.name + "/" * path.is_dir() for path in (root / "distill").iterdir()}
+    assert {name for name in there if not name.startswith("__")} <= named
+
+
+@pytest.mark.parametrize("target", ["run", "test", "check", "doctor", "lock", "models", "setup"])
+def test_make_targets_exist(root: Path, target: str) -> None:
+    done = subprocess.run(["make", "-n", target], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_distill_commands_exist(readme: str) -> None:
+    from typer.main import get_command
+
+    from distill.cli import app
+
+    known = set(get_command(app).commands)  # type: ignore[attr-defined]
+    assert set(re.findall(r"`?distill ([a-z]+)", readme.replace("distill use gpu", ""))) & known
+    for command in re.findall(r"^distill ([a-z]+)", readme, re.MULTILINE):
+        assert command in known
+    for command in re.findall(r"`distill ([a-z]+)", readme):
+        assert command in known
+
+
+def test_every_param_named_exists(readme: str, root: Path) -> None:
+    from distill import config
+
+    params = config.load(root / "params.yaml").model_dump()
+    for dotted in re.findall(r"^\| `([a-z_.]+)` \|", section(readme, "What a change re-runs"), re.MULTILINE):
+        value: Any = params
+        for key in dotted.split("."):
+            assert key in value, dotted
+            value = value[key]
+
+
+def test_ci_runs_what_a_person_types(root: Path) -> None:
+    assert "make test" in (root / ".ci" / "run").read_text()
+
+
+def test_no_machine_is_named(root: Path) -> None:
+    """No absolute path of one machine stands in a tracked file."""
+    tracked = subprocess.run(["git", "ls-files"], cwd=root, capture_output=True, text=True, check=True).stdout.split()
+    pattern = re.compile(r"/(work|root|farm|home/[a-z]+)/")
+    for name in tracked:
+        path = root / name
+        if path.suffix in {".safetensors", ".lock", ".png"} or "cases" in name or name == "tests/test_readme.py":
+            continue
+        assert not pattern.search(path.read_text(errors="ignore")), name
