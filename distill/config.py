@@ -6,8 +6,8 @@ name:
     params.yaml: students.tiny_qwen.learning_rte is not a known key; did you mean learning_rate?
 
 Values that decide *what* is computed live here, and DVC watches them. Where things run (endpoints, keys,
-concurrency) comes from the environment, see `distill.generation.endpoint`; the `server` blocks are placement too:
-DVC does not watch them.
+concurrency) comes from the environment, see `distill.generation.endpoint`; the `serving` block is placement
+too: DVC does not watch it.
 """
 
 import difflib
@@ -103,6 +103,13 @@ class ServerSettings(Settings):
     enforce_eager: bool = True
 
 
+class ServingSettings(Settings):
+    """Placement of the teacher, and of every student and its base."""
+
+    teacher: ServerSettings = ServerSettings()
+    students: ServerSettings = ServerSettings()
+
+
 class TeacherSettings(Settings):
     """The reasoning teacher: a local folder, a hub id, or the name that a URL serves it by."""
 
@@ -110,7 +117,6 @@ class TeacherSettings(Settings):
     revision: str | None = None
     dtype: Literal["bfloat16", "float16", "float32", "auto"] = "bfloat16"
     max_model_len: Positive = 32768
-    server: ServerSettings = ServerSettings()
 
 
 class SamplingSettings(Settings):
@@ -169,7 +175,6 @@ class StudentSettings(Settings):
     warmup_ratio: Fraction = 0.05
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
     gradient_checkpointing: bool = False
-    server: ServerSettings = ServerSettings()
 
     @model_validator(mode="after")
     def method_agrees_with_lora(self) -> "StudentSettings":
@@ -202,6 +207,7 @@ class Params(Settings):
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     problems: ProblemSettings
     teacher: TeacherSettings
+    serving: ServingSettings = ServingSettings()
     generate: SamplingSettings
     verify: VerifySettings = VerifySettings()
     curate: CurateSettings = CurateSettings()

@@ -83,6 +83,19 @@ def track(label: str, total: int, unit: str = "items") -> Iterator[Tracker]:
         yield tracker
 
 
+@contextmanager
+def waiting(label: str) -> Iterator[None]:
+    """Say that something slow is under way: a spinner in a terminal, one line in a log."""
+    if not sys.stderr.isatty():
+        print(f"{label} …", file=sys.stderr, flush=True)
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(label):
+        yield
+
+
 def _clock(seconds: float) -> str:
     """Seconds as 1:05 or 2:03:09."""
     minutes, second = divmod(int(seconds), 60)

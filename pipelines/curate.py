@@ -1,7 +1,5 @@
 """curate: problems, traces and verdicts into one DuckDB store, and the funnel."""
 
-import json
-
 from distill import layout, stage
 from distill.config import Params
 from distill.curation import funnel, store
@@ -14,10 +12,12 @@ def body(params: Params) -> stage.Result:
     store.build(layout.STORE, problems, layout.TRACES, layout.VERDICTS, params.curate)
     with store.open_store(layout.STORE) as connection:
         measured = funnel.measure(connection)
-    layout.FUNNEL.write_text(json.dumps(measured, indent=2) + "\n")
-    kept, traces = funnel.count(measured, "kept"), funnel.count(measured, "traces")
+    funnel.write(measured, layout.FUNNEL)
+    traces, correct, kept = (funnel.count(measured, step) for step in ("traces", "correct", "kept"))
+    n_problems = funnel.count(measured, "gradable problems")
     size = layout.STORE.stat().st_size / 1e6
-    return stage.Result(f"{traces:,} traces in the store ({size:.1f} MB), nothing against {kept:,} of them")
+    line = f"{traces:,} traces of {n_problems:,} problems in the store ({size:.1f} MB); {correct:,} correct"
+    return stage.Result(f"{line}, nothing against {kept:,}")
 
 
 if __name__ == "__main__":

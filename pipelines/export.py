@@ -7,10 +7,9 @@ from distill.dataset.export import export
 
 def body(params: Params) -> stage.Result:
     """Write the data set."""
-    manifest = export(layout.STORE, layout.DATASET, params.export, params.generate, params.seed)
-    line = f"{manifest['rows']:,} traces of {manifest['problems']:,} problems by the policy {params.export.policy}"
-    counts = {name: manifest[name] for name in ("rows", "problems", "tokens", "sources")}
-    return stage.Result(f"{line} -> {layout.DATASET}", counts)
+    made = export(layout.STORE, layout.DATASET, params.export, params.generate, params.seed)
+    line = f"{made['rows']:,} traces of {made['problems']:,} problems by policy {made['policy']} -> {layout.DATASET}"
+    return stage.Result(line, {name: made[name] for name in ("rows", "problems", "tokens", "sources")})
 
 
 if __name__ == "__main__":

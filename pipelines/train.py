@@ -1,26 +1,23 @@
-"""train: fine-tune one student and ship its checkpoint."""
+"""train: fine-tune one student and write the folder that ships."""
 
 import sys
 
 from distill import layout, models, stage
 from distill.config import Params
-from distill.dataset.tokenize import read_examples
+from distill.dataset import audit
 from distill.training import checkpoint, sft
 
 
 def body(params: Params) -> stage.Result:
     """Train, ship, say how far the loss fell."""
     student = sys.argv[1]
-    settings = params.student(student)
-    base = models.read_revision(layout.base_name(student))
-    examples = read_examples(student)
-    trained = sft.train(student, settings, base, examples, params.seed)
-    metrics = checkpoint.ship(student, settings, base, trained, examples)
-    first, last = metrics["loss"][0][1], metrics["loss"][-1][1]
-    line = (
-        f"{metrics['rows']:,} rows x {settings.epochs} epochs, {metrics['steps']} steps, loss {first:.2f} -> {last:.2f}"
-    )
-    return stage.Result(f"{line}, {metrics['tokens_per_second']:,.0f} tokens/s", metrics)
+    settings, base = params.student(student), models.read_revision(layout.base_name(student))
+    rows = layout.TOKENIZED / student
+    proof = audit.read_report(rows)
+    trained = sft.train(student, settings, base, rows, proof, params.seed)
+    metrics = checkpoint.ship(student, settings, base, trained, proof, rows)
+    sft.finish(trained)
+    return stage.Result(sft.describe(metrics), metrics)
 
 
 if __name__ == "__main__":

@@ -1,31 +1,34 @@
-"""From problems to kept traces: how many entered each step, and what each reason took out.
+"""From problems to kept traces: how many enter each step, and what each reason takes out.
 
-{"steps": [{"step": "traces", "reason": null, "n": 1740, "tokens": 517143},
-           {"step": "traces", "reason": "incorrect", "n": -431, "tokens": -128804}, …],
- "sources": {"gcd": {"traces": 360, "kept": 281, "tokens": 98211, "tokens_per_kept_trace": 349.5}, …}}
+    {"steps": [{"step": "answered", "reason": null, "n": 1225, "tokens": 268943},
+               {"step": "answered", "reason": "incorrect", "n": -413, "tokens": -91200}, …],
+     "sources": {"gcd": {"problems": 120, "traces": 360, …, "kept": 281, "tokens_per_kept_trace": 349.5}, …}}
+
+The steps are `problems`, `gradable problems`, `traces`, `finished`, `answered`, `correct` and `kept`.
 """
 
+import json
+from pathlib import Path
 from typing import Any
 
+from distill.curation.store import ask
 
-def measure(connection: Any) -> dict[str, Any]:
-    """The funnel and the cost per source of an open store."""
-    steps = connection.execute("SELECT step, reason, n, tokens FROM funnel").fetchall()
-    sources = connection.execute("SELECT source, traces, kept, tokens, tokens_per_kept_trace FROM cost").fetchall()
+
+def measure(store: Any) -> dict[str, Any]:
+    """The funnel of an open store, and the cost of each source."""
+    columns, rows = ask(store, "FROM funnel")
+    cost_columns, costs = ask(store, "FROM cost")
     return {
-        "steps": [dict(zip(("step", "reason", "n", "tokens"), _plain(row), strict=True)) for row in steps],
-        "sources": {
-            row[0]: dict(zip(("traces", "kept", "tokens", "tokens_per_kept_trace"), _plain(row[1:]), strict=True))
-            for row in sources
-        },
+        "steps": [dict(zip(columns, row, strict=True)) for row in rows],
+        "sources": {source: dict(zip(cost_columns[1:], numbers, strict=True)) for source, *numbers in costs},
     }
 
 
 def count(funnel: dict[str, Any], step: str) -> int:
-    """How many rows entered a step."""
-    return next((int(row["n"]) for row in funnel["steps"] if row["step"] == step and row["reason"] is None), 0)
+    """How many rows enter a step."""
+    return next(int(row["n"]) for row in funnel["steps"] if row["step"] == step and row["reason"] is None)
 
 
-def _plain(row: tuple[Any, ...]) -> list[Any]:
-    """DuckDB's sums of integers come as HUGEINT; JSON knows int."""
-    return [int(value) if isinstance(value, int) else value for value in row]
+def write(funnel: dict[str, Any], path: Path) -> None:
+    """Write the funnel where `dvc metrics show` and the report read it."""
+    path.write_text(json.dumps(funnel, indent=2) + "\n")

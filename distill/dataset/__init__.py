@@ -1,7 +1,7 @@
 """export and tokenize: what a student may see, first as a data set, then as token ids.
 
-export.py         the traces that a policy picks, as a Hugging Face data set with its card
-card.md.jinja     that card
+export.py         the traces that a policy picks, as a Hugging Face data set
+card.py           what its card says; card.md.jinja words it
 tokenize.py       ids and labels for one student
 audit.py          the proof, on those ids, of what the student is taught
 """

@@ -1,31 +1,38 @@
 """export: the traces that a policy picks, as a Hugging Face data set with its card.
 
     data/dataset/
-      README.md               the card: counts, funnel, teacher, sampling, policy, how to reproduce
-      data/train-00000.parquet
-      manifest.json           counts, and the sha256 of every file
+      README.md                          the card: counts, funnel, teacher, sampling, policy, how to reproduce
+      data/train-00000-of-00001.parquet  rows in the order of their ids
+      manifest.json                      counts, and the sha256 of every file
 
-A row: id, problem_id, source, messages [user turn, assistant turn `<think>\\n…`], prompt, answer, reasoning, …
+A row, shortened; `messages` is what a student is taught, the other columns are where it comes from:
+
+    {"id": "c07a…", "source": "gcd", "messages": [{"role": "user", "content": "Find the Greatest…"},
+     {"role": "assistant", "content": "<think>\\n98 = 58 * 1 + 40…\\n</think>\\n\\nThe answer is \\\\boxed{2}."}],
+     "answer": "2", "verdict": "correct", "teacher": "data/models/tiny-r1", "completion_tokens": 131, …}
+
 Equal stores, policies and settings give equal bytes.
 """
 
 import hashlib
 import json
 import shutil
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from distill.config import ExportSettings, SamplingSettings
-from distill.curation import funnel
-from distill.curation.store import open_store, policy_text, select
+from distill.curation import policies
+from distill.curation.store import ask, open_store
+from distill.dataset import card
 from distill.errors import DataError
-from distill.prompting import INSTRUCTION, render_student_turn, render_user_turn
+from distill.prompting import render_student_turn, render_user_turn
+from distill.records import SCHEMA_VERSION
 
-ROWS_PER_FILE = 50_000
-TEMPLATE = Path(__file__).parent / "card.md.jinja"
-STAND_IN = "tiny-r1"
-PICKED = """
+ROWS_PER_FILE = 10_000  # of R1's chains, about 80 MB
+ROWS_PER_GROUP = 1_000
+
+# The range lets DuckDB skip all other texts: the store keeps them in the order of ids.
+ROWS = """
 SELECT
     t.id, t.problem_id, p.source, p.domain, p.prompt, p.answer, x.reasoning, x.answer_text AS response,
     v.verdict, v.method, t.model AS teacher, t.model_revision AS teacher_revision, t.completion_tokens, p.licence
@@ -33,7 +40,7 @@ FROM traces t
 JOIN problems p ON p.id = t.problem_id
 JOIN texts x ON x.trace_id = t.id
 JOIN verdicts v ON v.trace_id = t.id
-WHERE t.id IN (SELECT unnest($ids))
+WHERE t.id IN (SELECT unnest($ids)) AND x.trace_id BETWEEN $first AND $last
 ORDER BY t.id
 """
 
@@ -42,121 +49,96 @@ def export(
     store: Path, folder: Path, settings: ExportSettings, sampling: SamplingSettings, seed: int
 ) -> dict[str, Any]:
     """Write the data set and return its manifest. Raises `DataError` when the policy picks nothing."""
-    with open_store(store) as connection:
-        ids = select(connection, settings.policy, seed, settings.max_per_problem)
-        if not ids:
-            raise DataError(f"the policy {settings.policy} picks no trace: {_verdicts(connection)}")
-        rows = _read_rows(connection, ids)
-        facts = _card_facts(connection, rows, settings, sampling)
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    _write_parquet(partial / "data", rows)
-    (partial / "README.md").write_text(_render_card(facts))
-    manifest = {
-        "rows": len(rows),
-        "problems": len({row["problem_id"] for row in rows}),
-        "tokens": sum(row["completion_tokens"] for row in rows),
-        "policy": settings.policy,
-        "sources": dict(sorted(Counter(row["source"] for row in rows).items())),
-        "files": {
-            str(path.relative_to(partial)): _sha256(path) for path in sorted(partial.rglob("*")) if path.is_file()
-        },
-    }
+    with open_store(store) as connection:
+        ids = policies.select(connection, settings.policy, seed, settings.max_per_problem)
+        if not ids:
+            raise DataError(f"the policy {settings.policy} picks no trace; the verdicts are {_verdicts(connection)}")
+        _write_rows(connection, ids, partial / "data")
+        facts = card.collect(connection, ids, settings, sampling, seed)
+    (partial / "README.md").write_text(card.render(facts))
+    manifest = _manifest(facts, settings, seed, partial)
     (partial / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
     shutil.rmtree(folder, ignore_errors=True)
     partial.replace(folder)
     return manifest
 
 
-def _read_rows(connection: Any, ids: list[str]) -> list[dict[str, Any]]:
-    """The picked rows in id order, with the chat a student is taught."""
-    result = connection.execute(PICKED, {"ids": ids})
-    columns = [column[0] for column in result.description]
-    rows = [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
-    return [row | {"messages": _messages(row)} for row in rows]
-
-
-def _messages(row: dict[str, Any]) -> list[dict[str, str]]:
-    return [
-        {"role": "user", "content": render_user_turn(row["prompt"])},
-        {"role": "assistant", "content": render_student_turn(row["reasoning"], row["response"])},
-    ]
-
-
-def _write_parquet(folder: Path, rows: list[dict[str, Any]]) -> None:
+def schema() -> Any:
+    """The Arrow schema of a row, in the order of columns that a reader meets."""
     import pyarrow as pa
+
+    message = pa.struct([("role", pa.string()), ("content", pa.string())])
+    before = ("id", "problem_id", "source", "domain")
+    after = ("prompt", "answer", "reasoning", "response", "verdict", "method", "teacher", "teacher_revision")
+    return pa.schema(
+        [
+            *((name, pa.string()) for name in before),
+            ("messages", pa.list_(message)),
+            *((name, pa.string()) for name in after),
+            ("completion_tokens", pa.int64()),
+            ("licence", pa.string()),
+            ("schema_version", pa.int64()),
+        ]
+    )
+
+
+def _write_rows(connection: Any, ids: list[str], folder: Path) -> None:
+    """Write the rows of sorted ids. Memory holds the texts of one row group, however many rows there are."""
     import pyarrow.parquet as pq
 
     folder.mkdir(parents=True)
-    for index, start in enumerate(range(0, len(rows), ROWS_PER_FILE)):
-        table = pa.Table.from_pylist(rows[start : start + ROWS_PER_FILE])
-        pq.write_table(table, folder / f"train-{index:05d}.parquet", compression="zstd")
+    files = _chunks(ids, ROWS_PER_FILE)
+    for index, ids_of_file in enumerate(files):
+        path = folder / f"train-{index:05d}-of-{len(files):05d}.parquet"
+        with pq.ParquetWriter(path, schema(), compression="zstd") as writer:
+            for ids_of_group in _chunks(ids_of_file, ROWS_PER_GROUP):
+                writer.write_table(_read_rows(connection, ids_of_group))
 
 
-def _card_facts(
-    connection: Any, rows: list[dict[str, Any]], settings: ExportSettings, sampling: SamplingSettings
-) -> dict[str, Any]:
-    """Everything the card says, all of it from the store and the settings."""
-    licences = sorted({row["licence"] for row in rows})
-    engine, fingerprint = connection.execute(
-        "SELECT any_value(engine), any_value(fingerprint) FROM traces JOIN verdicts ON trace_id = id"
-    ).fetchone()
+def _read_rows(connection: Any, ids: list[str]) -> Any:
+    """The rows of sorted ids as an Arrow table."""
+    import pyarrow as pa
+
+    columns, rows = ask(connection, ROWS, {"ids": ids, "first": ids[0], "last": ids[-1]})
+    return pa.Table.from_pylist([_row(dict(zip(columns, row, strict=True))) for row in rows], schema=schema())
+
+
+def _chunks(ids: list[str], size: int) -> list[list[str]]:
+    return [ids[start : start + size] for start in range(0, len(ids), size)]
+
+
+def _row(row: dict[str, Any]) -> dict[str, Any]:
+    messages = [
+        {"role": "user", "content": render_user_turn(row["prompt"])},
+        {"role": "assistant", "content": render_student_turn(row["reasoning"], row["response"])},
+    ]
+    teacher = card.public_name(row["teacher"])
+    return row | {"messages": messages, "teacher": teacher, "schema_version": SCHEMA_VERSION}
+
+
+def _manifest(facts: dict[str, Any], settings: ExportSettings, seed: int, folder: Path) -> dict[str, Any]:
+    """Counts, what decided them, and the sha256 of every file written so far."""
     return {
-        "licence": licences[0].lower() if len(licences) == 1 and licences[0] != "unknown" else "other",
-        "size_category": _size_category(len(rows)),
-        "n_rows": f"{len(rows):,}",
-        "n_problems": f"{len({row['problem_id'] for row in rows}):,}",
+        "schema_version": SCHEMA_VERSION,
+        "rows": facts["n_rows"],
+        "problems": facts["n_problems"],
+        "tokens": facts["n_tokens"],
         "policy": settings.policy,
-        "policy_text": policy_text(settings.policy).strip(),
         "max_per_problem": settings.max_per_problem,
-        "funnel": funnel.measure(connection),
-        "sources": _sources(rows),
-        "teacher": {"model": rows[0]["teacher"], "revision": rows[0]["teacher_revision"], "engine": engine},
-        "sampling": sampling.model_dump(),
-        "instruction": INSTRUCTION,
-        "verifier": fingerprint,
-        "versions": dict(connection.execute("SELECT name, value FROM provenance").fetchall()),
-        "example": _indented(min(rows, key=lambda row: (row["completion_tokens"], row["id"]))),
-        "stand_in": STAND_IN in rows[0]["teacher"],
+        "seed": seed,
+        "sources": {source["source"]: source["rows"] for source in facts["sources"]},
+        "files": {str(path.relative_to(folder)): _sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()},
     }
 
 
-def _sources(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    found: dict[tuple[str, str, str], list[str]] = {}
-    for row in rows:
-        found.setdefault((row["source"], row["domain"], row["licence"]), []).append(row["problem_id"])
-    return [
-        {"source": source, "domain": domain, "licence": licence, "n_rows": len(ids), "n_problems": len(set(ids))}
-        for (source, domain, licence), ids in sorted(found.items())
-    ]
-
-
-def _render_card(facts: dict[str, Any]) -> str:
-    from jinja2 import Environment, StrictUndefined
-
-    # Markdown, not HTML: nothing is escaped, and model text comes only as an indented block that nothing in it can end.
-    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
-    return environment.from_string(TEMPLATE.read_text()).render(facts)
-
-
-def _indented(row: dict[str, Any]) -> str:
-    """The chat of one row as a code block: four spaces before every line."""
-    text = "\n\n".join(f"{message['role']}: {message['content']}" for message in row["messages"])
-    return "\n".join(f"    {line}" for line in text.splitlines())
-
-
-def _size_category(n: int) -> str:
-    """The hub's name for a data set's size."""
-    bounds = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
-    return next((name for bound, name in bounds if n < bound), "1M<n<10M")
-
-
 def _verdicts(connection: Any) -> str:
-    counts = connection.execute(
-        "SELECT verdict, count(*) AS n FROM verdicts GROUP BY verdict ORDER BY n DESC"
-    ).fetchall()
-    return ", ".join(f"{n} {verdict}" for verdict, n in counts) or "there are no traces"
+    """The verdicts of the store in words: `14 incorrect, 3 truncated`."""
+    _, counts = ask(connection, "SELECT verdict, count(*) AS n FROM verdicts GROUP BY verdict ORDER BY n DESC, verdict")
+    return ", ".join(f"{n:,} {verdict}" for verdict, n in counts) or "none: there are no traces"
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

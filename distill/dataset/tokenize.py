@@ -1,31 +1,35 @@
 """tokenize: the data set as token ids and labels for one student, in the student's own chat template.
 
     data/tokenized/<student>/
-      rows.parquet   id, source, input_ids, labels (-100 where nothing is trained), n_prompt, n_tokens
-      audit.json     what was proven of every row, what was dropped, the histogram of lengths
+      part-00000.parquet   id, source, input_ids, labels (-100 where nothing is trained), n_prompt, n_tokens
+      audit.json           what was proven of every row, what was left out, the histogram of lengths
 
-Templates are full of traps for reasoning (R1's deletes the chain of past turns, hybrid ones add an empty one), so a template renders the
-prompt alone. The reply is tokenised as it is, up to and including the token that ends a turn, and `audit` proves the result.
+    Example(id="0d29…", source="gcd", input_ids=[1, 4093, …, 30, 2], labels=[-100, -100, …, 30, 2], n_prompt=71)
+
+Rows go through in batches, so a data set may be larger than memory. The same data set, student and seed give the
+same bytes.
 """
 
 import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from distill import layout
 from distill.config import StudentSettings
 from distill.dataset import audit
+from distill.dataset.chat import Chat, load_chat
 from distill.errors import DataError
 from distill.models import ModelRevision
-from distill.prompting import THINK_OPEN, Message, is_prefilled, render_prompt
+from distill.shards import ROWS_PER_SHARD
 
 IGNORED = -100  # the label that cross-entropy skips
-MARK = "ANSWER"  # stands for a reply when a template is asked how it ends a turn
+BATCH = 1024  # rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,130 +49,160 @@ class Example:
 
 
 def tokenize(student: str, settings: StudentSettings, base: ModelRevision, seed: int) -> dict[str, Any]:
-    """Tokenise the exported data set for a student and write it with its audit. Returns the audit.
+    """Tokenise the exported data set for a student, prove the result, and return the audit.
 
-    Raises `DataError` when a row fails the audit, or when no row fits `max_length`.
+    Rows that are too long, spell a control token or hold no single chain are left out and counted by source. Raises
+    `DataError` when no row is left, or when one fails the audit.
     """
-    tokenizer = load_tokenizer(base)
-    rows = _choose(read_dataset(layout.DATASET), settings.max_rows, seed)
-    stop = end_of_turn(tokenizer, base)
-    encoded = [(row, encode(row, tokenizer, stop)) for row in rows]
-    fitting = [(row, example) for row, example in encoded if example.n_tokens <= settings.max_length]
-    if not fitting:
-        longest = max(example.n_tokens for _, example in encoded)
-        raise DataError(
-            f"no row fits students.{student}.max_length {settings.max_length}; the longest has {longest} tokens"
-        )
-    dropped = Counter(example.source for _, example in encoded if example.n_tokens > settings.max_length)
-    report = audit.prove(fitting, tokenizer, stop, settings.max_length) | {
-        "rows_in": len(rows),
-        "too_long_by_source": dict(sorted(dropped.items())),
-    }
-    _write(layout.TOKENIZED / student, [example for _, example in fitting], report)
+    chat = load_chat(base)
+    wanted = choose(layout.DATASET, settings.max_rows, seed)
+    folder = layout.TOKENIZED / student
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    left_out: dict[str, Counter[str]] = {}
+    rows = (row for row in read_dataset(layout.DATASET) if wanted is None or row["id"] in wanted)
+    files = _write_shards(partial, _encode_all(rows, chat, settings.max_length, left_out))
+    report = audit.prove(_pairs(layout.DATASET, partial), chat, settings.max_length, student)
+    report["left_out"] = {reason: dict(sorted(left_out[reason].items())) for reason in sorted(left_out)}
+    if not report["rows"]:
+        raise DataError(f"no row is left for {student}: {describe(report)}; look at students.{student}.max_length")
+    report |= {"files": files, "dataset": _lineage(layout.DATASET), "base": base.revision}
+    (partial / audit.FILE).write_text(json.dumps(report, indent=2) + "\n")
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.replace(folder)
     return report
 
 
-def read_dataset(folder: Path) -> list[dict[str, Any]]:
-    """The rows of the exported data set. Raises `DataError` before export ran."""
-    import pyarrow.parquet as pq
+def describe(report: dict[str, Any]) -> str:
+    """An audit as one line: `1,020 rows, 161,000 trained tokens of 236,000, 3 too long (2 gcd, 1 products)`."""
+    parts = [f"{report['rows']:,} rows, {report['trained_tokens']:,} trained tokens of {report['tokens']:,}"]
+    for reason, sources in report["left_out"].items():
+        named = ", ".join(f"{n:,} {source}" for source, n in sources.items())
+        parts.append(f"{sum(sources.values()):,} {reason} ({named})")
+    return ", ".join(parts)
 
+
+def read_dataset(folder: Path, columns: tuple[str, ...] = ("id", "source", "messages")) -> Iterator[dict[str, Any]]:
+    """The rows of the exported data set in id order. Raises `DataError` before export ran."""
     files = sorted((folder / "data").glob("*.parquet"))
     if not files:
         raise DataError(f"{folder} holds no data set; `dvc repro` writes it")
-    return [row for file in files for row in pq.read_table(file).to_pylist()]
+    return _read_parquet(files, columns)
 
 
-def read_examples(student: str) -> list[Example]:
-    """What `tokenize` wrote."""
-    import pyarrow.parquet as pq
-
-    path = layout.TOKENIZED / student / "rows.parquet"
-    if not path.exists():
-        raise DataError(f"{path} is missing; `dvc repro` writes it")
-    table = pq.read_table(path, columns=["id", "source", "input_ids", "labels", "n_prompt"])
-    return [Example(**row) for row in table.to_pylist()]
+def read_examples(folder: Path) -> Iterator[Example]:
+    """What `tokenize` wrote, in id order."""
+    columns = ("id", "source", "input_ids", "labels", "n_prompt")
+    return (Example(**row) for row in _read_parquet(sorted(folder.glob("*.parquet")), columns))
 
 
-def load_tokenizer(base: ModelRevision) -> Any:
-    """The base's tokenizer. Raises `DataError` when it has no chat template."""
-    from transformers import AutoTokenizer
+def choose(dataset: Path, most: int | None, seed: int) -> set[str] | None:
+    """Ids of at most `most` rows, None for all: the sources in turn, within each by the hash of seed and id.
 
-    tokenizer = AutoTokenizer.from_pretrained(base.path)
-    if not tokenizer.chat_template:
-        raise DataError(
-            f"{base.model} has no chat template; take its -Instruct version, or put a chat_template.jinja beside it"
-        )
-    return tokenizer
-
-
-def stop_ids(tokenizer: Any, base: ModelRevision) -> set[int]:
-    """The ids at which a server stops this model: the generation config's, and the tokenizer's end of sequence."""
-    path = Path(str(base.path)) / "generation_config.json"
-    named = json.loads(path.read_text()).get("eos_token_id") if path.exists() else None
-    ids = named if isinstance(named, list) else [named]
-    return {int(token) for token in [*ids, tokenizer.eos_token_id] if token is not None}
-
-
-def end_of_turn(tokenizer: Any, base: ModelRevision) -> int:
-    """The stop id with which the model's own template ends a reply.
-
-    Raises `DataError` when what the template writes there would not stop a server.
+    A row that joins the data set displaces at most one other.
     """
-    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": MARK}]
-    rendered = tokenizer.apply_chat_template(turns, tokenize=False)
-    tail = tokenizer(rendered.rpartition(MARK)[2], add_special_tokens=False).input_ids
-    stops = stop_ids(tokenizer, base)
-    found = next((token for token in tail if token in stops), None)
-    if found is None:
-        raise DataError(
-            f"{base.model}: its template ends a turn with none of the stop ids {sorted(stops)} of its generation config"
-        )
-    return int(found)
+    rows = [(row["source"], row["id"]) for row in read_dataset(dataset, ("source", "id"))] if most else []
+    if most is None or len(rows) <= most:
+        return None
+    place: Counter[str] = Counter()
+    ranked: list[tuple[int, str, str]] = []
+    for drawn, source, name in sorted((_draw(seed, name), source, name) for source, name in rows):
+        ranked.append((place[source], drawn, name))
+        place[source] += 1
+    return {name for _, _, name in sorted(ranked)[:most]}
 
 
-def encode(row: dict[str, Any], tokenizer: Any, stop: int) -> Example:
-    """Ids and labels of one row: the prompt as a server builds it, masked, then the reply and the stop id."""
-    *asked, reply = row["messages"]
-    prompt, text = render_prompt(tokenizer, asked), expected_reply(tokenizer, asked, reply["content"])
-    prompt_ids = tokenizer(prompt, add_special_tokens=False).input_ids
-    reply_ids = [*tokenizer(text, add_special_tokens=False).input_ids, stop]
+def encode(row: dict[str, Any], chat: Chat) -> Example:
+    """Ids and labels of one row: the prompt as a server builds it, masked, then the reply and the end of its turn."""
+    *asked, answer = row["messages"]
+    prompt = chat.prompt(asked)
+    prompt_ids = chat.ids(prompt)
+    reply_ids = [*chat.ids(chat.reply(prompt, answer["content"])), chat.end_of_turn]
     labels = [IGNORED] * len(prompt_ids) + reply_ids
     return Example(row["id"], row["source"], prompt_ids + reply_ids, labels, len(prompt_ids))
 
 
-def expected_reply(tokenizer: Any, asked: Sequence[Message], content: str) -> str:
-    """The text the student writes: without the opening tag where the template has already written it."""
-    prefilled = is_prefilled(render_prompt(tokenizer, asked))
-    return content.removeprefix(f"{THINK_OPEN}\n") if prefilled else content
+def why_left_out(row: dict[str, Any], example: Example, chat: Chat, max_length: int) -> str | None:
+    """Why a row cannot be trained on, if so. Model text is hostile: a chain may spell the token that ends a turn."""
+    if example.n_tokens > max_length:
+        return "too long"
+    if chat.control_ids.intersection(example.input_ids[example.n_prompt : -1]):
+        return "with a control token"
+    *asked, answer = row["messages"]
+    prompt = chat.prompt(asked)
+    return None if audit.one_chain(prompt, chat.reply(prompt, answer["content"])) else "without one chain"
 
 
-def _choose(rows: list[dict[str, Any]], most: int | None, seed: int) -> list[dict[str, Any]]:
-    """At most `most` rows, taken from the sources in turn, by a seeded and stable draw."""
-    if most is None or len(rows) <= most:
-        return rows
-    drawn = sorted(rows, key=lambda row: hashlib.sha256(f"{seed}{row['id']}".encode()).hexdigest())
-    place: Counter[str] = Counter()
-    ranked = []
-    for order, row in enumerate(drawn):
-        ranked.append((place[row["source"]], order, row))
-        place[row["source"]] += 1
-    return sorted((row for _, _, row in sorted(ranked, key=lambda item: item[:2])[:most]), key=lambda row: row["id"])
+def _encode_all(
+    rows: Iterable[dict[str, Any]], chat: Chat, max_length: int, left_out: dict[str, Counter[str]]
+) -> Iterator[Example]:
+    for row in rows:
+        example = encode(row, chat)
+        reason = why_left_out(row, example, chat, max_length)
+        if reason:
+            left_out.setdefault(reason, Counter())[row["source"]] += 1
+        else:
+            yield example
 
 
-def _write(folder: Path, examples: list[Example], report: dict[str, Any]) -> None:
+def _pairs(dataset: Path, tokenized: Path) -> Iterator[tuple[dict[str, Any], Example]]:
+    """Each tokenised row beside its row of the data set; both are in id order."""
+    rows = read_dataset(dataset)
+    for example in read_examples(tokenized):
+        row = next((row for row in rows if row["id"] == example.id), None)
+        if row is None:
+            raise DataError(f"row {example.id} is not in {dataset}, or not in order; run `dvc repro export` again")
+        yield row, example
+
+
+def _write_shards(folder: Path, examples: Iterator[Example]) -> dict[str, str]:
+    """Write `part-00000.parquet` … in the order given. Returns the sha256 of each."""
+    folder.mkdir(parents=True)
+    files: dict[str, str] = {}
+    while True:
+        path = folder / f"part-{len(files):05d}.parquet"
+        if not _write_shard(path, islice(examples, ROWS_PER_SHARD)) and files:
+            path.unlink()
+            return files
+        with path.open("rb") as stream:
+            files[path.name] = hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _write_shard(path: Path, examples: Iterator[Example]) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    ids = pa.list_(pa.int32())
-    schema = pa.schema(
-        [("id", pa.string()), ("source", pa.string()), ("input_ids", ids), ("labels", ids), ("n_prompt", pa.int32())]
-        + [("n_tokens", pa.int32())]
-    )
-    columns = [{name: getattr(example, name) for name in schema.names} for example in examples]
-    pq.write_table(pa.Table.from_pylist(columns, schema=schema), partial / "rows.parquet", compression="zstd")
-    (partial / "audit.json").write_text(json.dumps(report, indent=2) + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.replace(folder)
+    ids, count = pa.list_(pa.int32()), pa.int32()
+    types = {"id": pa.string(), "source": pa.string(), "input_ids": ids, "labels": ids}
+    schema = pa.schema(list((types | {"n_prompt": count, "n_tokens": count}).items()))
+    n = 0
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        while batch := list(islice(examples, BATCH)):
+            rows = [{name: getattr(example, name) for name in schema.names} for example in batch]
+            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+            n += len(batch)
+    return n
+
+
+def _read_parquet(files: list[Path], columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    import pyarrow.parquet as pq
+
+    for file in files:
+        for batch in pq.ParquetFile(file).iter_batches(BATCH, columns=list(columns)):
+            yield from batch.to_pylist()
+
+
+def _lineage(dataset: Path) -> dict[str, Any]:
+    """Which data set these ids were made of, and who wrote it, for the student's card."""
+    manifest = dataset / "manifest.json"
+    first = next(read_dataset(dataset, ("teacher", "teacher_revision")))
+    return {
+        "rows": json.loads(manifest.read_text())["rows"],
+        "manifest_sha256": hashlib.sha256(manifest.read_bytes()).hexdigest(),
+        "teacher": first["teacher"],
+        "teacher_revision": first["teacher_revision"],
+    }
+
+
+def _draw(seed: int, name: str) -> str:
+    return hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()

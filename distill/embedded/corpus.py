@@ -1,7 +1,7 @@
 """What the embedded models read: problems of reasoning-gym, as worked chains or as direct answers, in batches.
 
-A curriculum says how much of each range of difficulty is drawn while training goes on: single digits first, since a small
-model that has learned to copy and add digits there learns everything longer many times sooner.
+A curriculum says how much of each range of difficulty is drawn while training goes on: single digits first, since a
+small model that has learned to copy and add digits there learns everything longer many times sooner.
 """
 
 import random
@@ -37,6 +37,7 @@ class Curriculum:
     with_chains: bool
     fact_share: float
     tokens_per_batch: int  # padding counted
+    first_seed: int = FIRST_SEED
 
     def shares(self, progress: float) -> Shares:
         """The shares at a point of training between 0 and 1."""
@@ -48,6 +49,13 @@ TEACHER = Curriculum(
     with_chains=True,
     fact_share=0.0,
     tokens_per_batch=4096,
+)
+TEACHER_AGAIN = Curriculum(
+    phases=((1.0, (0.1, 0.75, 0.15)),),
+    with_chains=True,
+    fact_share=0.0,
+    tokens_per_batch=4096,
+    first_seed=2 * FIRST_SEED,
 )
 STUDENT = Curriculum(phases=((1.0, (0.6, 0.4, 0.0)),), with_chains=False, fact_share=0.5, tokens_per_batch=2048)
 
@@ -74,7 +82,7 @@ def turns(example: chains.Example, with_chains: bool) -> tuple[str, str]:
 
 def batches(tokens: Any, curriculum: Curriculum, progress: Callable[[], float]) -> Iterator[Batch]:
     """Endless batches, each of rows of like length, drawn for the present point of training."""
-    seed = FIRST_SEED
+    seed = curriculum.first_seed
     while True:
         seed += 1
         rng = random.Random(seed)

@@ -8,6 +8,10 @@ never a worked problem, so the base knows that 8*7 is 56 and yet cannot chain st
     87 divided by 24: 24*3=72, 87-72=15.
     58 and 126: ones 8 6; tens 5 2; hundreds 0 1.
     One spider has 8 legs, 3 of them 3*8=24.
+    Given 47, 6, 130: first 47, second 6, third 130.
+
+The last kind is reading, not arithmetic: a student that cannot repeat a number of the question learns no chain from a
+thousand of them, however many sums it knows.
 """
 
 import random
@@ -16,6 +20,7 @@ from itertools import zip_longest
 
 FACTS_PER_DOCUMENT = 14
 PLACES = ("ones", "tens", "hundreds")
+ORDER = ("first", "second", "third")
 
 
 def write_facts(rng: random.Random) -> str:
@@ -73,6 +78,20 @@ def _places(rng: random.Random) -> str:
     return f"{a} and {b}: {'; '.join(pairs)}."
 
 
+def _copy(rng: random.Random) -> str:
+    numbers = [rng.randint(0, 10 ** rng.randint(1, 3) - 1) for _ in range(rng.randint(1, 3))]
+    said = [f"{order} {number}" for order, number in zip(ORDER, numbers, strict=False)]
+    return f"Given {', '.join(map(str, numbers))}: {', '.join(said)}."
+
+
+def _legs_of_each(rng: random.Random) -> str:
+    from reasoning_gym.arithmetic.leg_counting import ANIMALS
+
+    herd = [(rng.randint(1, 5), animal) for animal in rng.sample(sorted(ANIMALS), rng.randint(1, 3))]
+    each = [f"one {animal} has {ANIMALS[animal]} legs" for _, animal in herd]
+    return f"{', '.join(f'{count} {animal}s' for count, animal in herd)}: {', '.join(each)}."
+
+
 def _legs(rng: random.Random) -> str:
     from reasoning_gym.arithmetic.leg_counting import ANIMALS
 
@@ -92,4 +111,8 @@ KINDS: tuple[Callable[[random.Random], str], ...] = (
     _half,
     _places,
     _legs,
+    _legs_of_each,
+    _copy,
+    _copy,
+    _copy,
 )

@@ -29,6 +29,16 @@ def build_teacher(out: Path, minutes: float) -> None:
     _build(out, minutes, tokenizer.TINY_R1, architectures.tiny_r1, corpus.TEACHER)
 
 
+def go_on_with_teacher(out: Path, minutes: float) -> None:
+    """Train a saved tiny-r1 further, on the mix of difficulty that it is asked about."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokens, model = AutoTokenizer.from_pretrained(out), AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32)
+    architectures.ExpertBalance(model)
+    _train(model, tokens, corpus.TEACHER_AGAIN, minutes, lambda: save(model, tokens, out))
+
+
 def build_student_base(out: Path, minutes: float) -> None:
     """Train tiny-qwen and save it."""
     _build(out, minutes, tokenizer.TINY_QWEN, architectures.tiny_qwen, corpus.STUDENT)

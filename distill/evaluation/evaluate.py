@@ -4,8 +4,8 @@
     data/scores/<model>/traces/           the samples themselves
     data/scores/<model>/verdicts.parquet  what the verifier said of each, and why
 
-All splits are asked in one server start. A model's answers are cached by its weights, so a base is sampled once however often its
-student is trained anew.
+All splits are asked in one server start. A model's answers are cached by its weights, so a base is sampled once however
+often its student is trained anew.
 """
 
 import shutil
@@ -104,8 +104,7 @@ def _revision(name: str, params: Params) -> ModelRevision:
 
 
 def _serving(name: str, params: Params) -> Serving:
-    student = params.students.get(name.removesuffix("_base")) or params.students.get(name)
-    placement = student.server if student else params.teacher.server
+    placement = params.serving.teacher if name == layout.TEACHER else params.serving.students
     return Serving(params.teacher.dtype, params.teacher.max_model_len, placement)
 
 

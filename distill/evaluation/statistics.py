@@ -55,8 +55,8 @@ def estimate(scores: Scores) -> Estimate:
 def paired_difference(better: Scores, worse: Scores, seed: int = 0) -> Difference:
     """The mean over shared questions of `better` minus `worse`, with t interval and sign-flip permutation p.
 
-    Under the hypothesis of no difference each question's sign is a coin toss, so p is the share of PERMUTATIONS tosses whose
-    mean is at least as far from zero (with the +1 correction of Phipson and Smyth, 2010).
+    Under the hypothesis of no difference each question's sign is a coin toss, so p is the share of PERMUTATIONS tosses
+    whose mean is at least as far from zero (with the +1 correction of Phipson and Smyth, 2010).
     """
     shared = sorted(question for question in better if better[question] and worse.get(question))
     deltas = [_share(better[question]) - _share(worse[question]) for question in shared]
@@ -65,7 +65,7 @@ def paired_difference(better: Scores, worse: Scores, seed: int = 0) -> Differenc
 
 
 def pass_at_k(scores: Scores, k: int) -> float | None:
-    """The unbiased estimate of pass@k: mean over questions of 1 - C(n - c, k) / C(n, k) (Chen et al., arXiv 2107.03374).
+    """Unbiased pass@k: the mean over questions of 1 - C(n - c, k) / C(n, k) (Chen et al., arXiv 2107.03374).
 
     None when any question has fewer than k samples: there is no number then, rather than a wrong one.
     """

@@ -6,5 +6,8 @@ guard.py     the small process between a stage and its server, so that neither o
 request.py   what is asked, and the key by which its answer is known again
 cache.py     every answer on disk before anything parses it
 client.py    one HTTP request, and what each way of failing means
-sampler.py   all requests of a run at once; its traces in the order of their ids
+upstream.py  the server during a run: brought back when it dies
+dispatch.py  many requests at once, each until it is settled
+stats.py     what a run measured
+sampler.py   what the parameters ask for: from the cache, else from the model; traces in the order of their ids
 """

@@ -1,12 +1,16 @@
 """One request to an OpenAI-compatible server, and what each way of failing means.
 
-Refused   400, 401, 403, 404, 413, 422: this request will never be answered; the reason is the server's
-Busy      408, 409, 425, 429, 5xx, a torn or empty reply: try again, after what Retry-After says or a growing pause
-Gone      no connection, or one that broke: the server may be dead
+Refused    400, 413, 422, a content filter: this question will never be answered; the reason is the server's
+Denied     401, 403, 404: the key, the address or the model's name is wrong, so no question will be answered
+Throttled  429: the server asks for patience; it says how long in Retry-After
+Busy       408, 409, 425, 5xx, a torn or empty reply: try again, after what Retry-After says or a growing pause
+Gone       no connection, or one that broke or fell silent: the server may be dead
 """
 
+import json
 import random
 import time
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
@@ -17,32 +21,47 @@ from distill.generation.endpoint import Endpoint
 from distill.prompting import Message
 from distill.records import FinishReason
 
-REFUSED = frozenset({400, 401, 403, 404, 413, 422})
+REFUSED = frozenset({400, 413, 422})
+DENIED = frozenset({401, 403, 404})
+THROTTLED = 429
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 60.0
-FINISH_REASONS = {reason.value: reason.value for reason in FinishReason}
+LONGEST_RETRY_AFTER_S = 600.0
+COMPLETE = frozenset({FinishReason.STOP, FinishReason.LENGTH, FinishReason.REPETITION})
 
 
-class Refused(Exception):
-    """The server will never answer this request."""
-
-
-class Busy(Exception):
-    """Try again, not before `retry_after` seconds where the server says so."""
+class Failure(Exception):
+    """A request that brought no answer. `retry_after` is in seconds, where the server names a time."""
 
     def __init__(self, reason: str, retry_after: float | None = None) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
 
 
-class Gone(Exception):
-    """The connection failed or broke."""
+class Refused(Failure):
+    """The server will never answer this question."""
 
 
-def pause_before(attempt: int, retry_after: float | None) -> float:
-    """Seconds to wait before the next attempt: the server's word, else doubling with full jitter."""
-    if retry_after is not None:
-        return retry_after
+class Denied(Failure):
+    """The server will answer no question of ours."""
+
+
+class Throttled(Failure):
+    """We ask too fast."""
+
+
+class Busy(Failure):
+    """The server cannot answer now."""
+
+
+class Gone(Failure):
+    """The connection failed, broke or fell silent."""
+
+
+def pause_after(attempt: int, failure: Failure) -> float:
+    """Seconds to wait after a failed attempt: the server's word with some jitter, else doubling with full jitter."""
+    if failure.retry_after is not None:
+        return failure.retry_after * random.uniform(1.0, 1.1)
     return random.uniform(0, min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**attempt))
 
 
@@ -55,7 +74,7 @@ async def ask(
     seed_label: int,
     attempt: int,
 ) -> Answer:
-    """Ask once, for one message. Raises `Refused`, `Busy` or `Gone`."""
+    """Ask once, for one message. Raises a `Failure`."""
     body: dict[str, Any] = {
         "model": endpoint.model,
         "messages": messages,
@@ -67,18 +86,17 @@ async def ask(
     if endpoint.seeds:
         body["seed"] = seed_label
     started = time.time()
-    reply = await _post(session, f"{endpoint.url}/chat/completions", body, endpoint.headers)
+    reply = await _post(session, endpoint, body)
     try:
         choice, usage = reply["choices"][0], reply["usage"]
         message = choice["message"]
-        reason = FINISH_REASONS[choice["finish_reason"]]
         return Answer(
             problem_id=slot[0],
             sample_index=slot[1],
             max_tokens=sampling.max_tokens,
             text=message.get("content") or "",
             reasoning=message.get("reasoning") or message.get("reasoning_content"),  # vLLM >= 0.16, and all before
-            finish_reason=reason,
+            finish_reason=_finish_reason(choice["finish_reason"]),
             prompt_tokens=int(usage["prompt_tokens"]),
             completion_tokens=int(usage["completion_tokens"]),
             seed_label=seed_label,
@@ -87,30 +105,67 @@ async def ask(
             created_at=time.time(),
             attempt=attempt,
         )
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise Busy(f"a reply without {error}") from error
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise Busy(f"a reply of another shape ({type(error).__name__}: {error})") from error
 
 
-async def _post(
-    session: aiohttp.ClientSession, url: str, body: dict[str, Any], headers: dict[str, str]
-) -> dict[str, Any]:
-    """POST and read JSON, with every failure turned into one of the three classes."""
+async def _post(session: aiohttp.ClientSession, endpoint: Endpoint, body: dict[str, Any]) -> dict[str, Any]:
+    """POST and read a JSON object, with every failure turned into one of the classes above."""
     try:
-        async with session.post(url, json=body, headers=headers) as response:
-            if response.status in REFUSED:
-                raise Refused(f"{response.status}: {(await response.text())[:300]}")
-            if response.status != 200:
-                raise Busy(f"status {response.status}", _retry_after(response.headers.get("Retry-After")))
-            reply = await response.json(content_type=None)
-    except (aiohttp.ClientConnectionError, ConnectionError, TimeoutError) as error:
-        raise Gone(type(error).__name__) from error
+        async with session.post(
+            f"{endpoint.url}/chat/completions", json=body, headers=endpoint.headers, allow_redirects=False
+        ) as response:
+            text = await response.text(errors="replace")
+            _raise_for_status(response.status, text, response.headers.get("Retry-After"))
+        reply = json.loads(text)
     except (aiohttp.ClientPayloadError, ValueError) as error:
         raise Busy(f"a torn reply ({type(error).__name__})") from error
+    except (TimeoutError, aiohttp.ClientError, ConnectionError) as error:
+        raise Gone(type(error).__name__) from error
     if not isinstance(reply, dict):
         raise Busy("a reply that is no object")
     return reply
 
 
-def _retry_after(value: str | None) -> float | None:
-    """Retry-After in seconds; its date form is rare and left to the growing pause."""
-    return float(value) if value and value.replace(".", "", 1).isdigit() else None
+def _raise_for_status(status: int, text: str, retry_after: str | None) -> None:
+    if status == 200:
+        return
+    reason = f"status {status}: {_one_line(text)}"
+    if status in REFUSED:
+        raise Refused(reason)
+    if status in DENIED or 300 <= status < 400:
+        raise Denied(reason)
+    raise (Throttled if status == THROTTLED else Busy)(reason, _seconds(retry_after))
+
+
+def _finish_reason(reason: str | None) -> str:
+    """The reason as we store it. Only an answer that the model or its budget ended is one."""
+    if reason == "content_filter":
+        raise Refused("the server's content filter")
+    if reason not in COMPLETE:
+        raise Busy(f"the server broke the answer off ({reason})")
+    return reason
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Retry-After, given in seconds or as a date, in seconds."""
+    if not retry_after:
+        return None
+    try:
+        seconds = float(retry_after)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(retry_after).timestamp() - time.time()
+        except ValueError:
+            return None
+    return min(max(0.0, seconds), LONGEST_RETRY_AFTER_S)  # in this order NaN is 0
+
+
+def _one_line(text: str) -> str:
+    """What a server says of an error: the message of its JSON, or the start of its text."""
+    try:
+        reply = json.loads(text)
+        text = reply.get("message") or reply["error"]["message"]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass
+    return " ".join(str(text).split())[:300]

@@ -4,9 +4,10 @@
 
 The server and all its children live in a session of their own. When the stage is gone (were it killed with -9), when
 the guard is told to stop, or when the server's main process ends, the whole session ends. The guard exits as the
-server did.
+server did. Were the guard itself killed with -9, the kernel asks the server to end.
 """
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import time
 
 POLL_S = 0.2
 GRACE_S = 5.0
+PR_SET_PDEATHSIG = 1  # prctl(2), Linux
 
 
 def main(stage: int, command: list[str]) -> int:
@@ -27,11 +29,17 @@ def main(stage: int, command: list[str]) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the stage, which then says stop
-    server = subprocess.Popen(command, start_new_session=True)
+    server = subprocess.Popen(command, start_new_session=True, preexec_fn=end_with_guard)
     while server.poll() is None and os.getppid() == stage and not stopping:
         time.sleep(POLL_S)
     end_session(server)
     return server.wait()
+
+
+def end_with_guard() -> None:
+    """Have the kernel send this process SIGTERM when its parent's thread ends; the guard has only one thread."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def end_session(server: subprocess.Popen[bytes]) -> None:

@@ -1,7 +1,7 @@
 """Figures as inline SVG: no script, no image, and colours that follow the page's light or dark theme.
 
-Each function returns markup of its own making around numbers and escaped labels; model text never enters a figure. Widths are in
-user units of a 640-wide view box, so a figure fits any column.
+Each function returns markup of its own making around numbers and escaped labels; model text never enters a figure.
+Widths are in user units of a 640-wide view box, so a figure fits any column.
 """
 
 from collections.abc import Sequence

@@ -1,13 +1,15 @@
 """The page: one HTML file that works from disk. No script, no address outside itself, and a policy that forbids both.
 
-Model text is hostile: it enters through jinja2 with autoescape on, and the content security policy allows one style sheet, named
-by its hash, and nothing else.
+Model text is hostile: it enters through jinja2 with autoescape on, and the content security policy allows one style
+sheet, named by its hash, and nothing else.
 """
 
 import base64
 import hashlib
 from pathlib import Path
 from typing import Any
+
+from markupsafe import Markup
 
 from distill import layout
 from distill.report import charts
@@ -34,7 +36,7 @@ def render(summary: Summary, store: Any) -> str:
     css = (TEMPLATES / "page.css").read_text()
     return environment.get_template("page.html.jinja").render(
         summary=summary,
-        css=charts.Markup(css),
+        css=Markup(css),
         css_hash=base64.b64encode(hashlib.sha256(css.encode()).digest()).decode(),
         models=[(row.model, row.role) for row in summary.scores if row.benchmark == ALL],
         score_chart=_score_chart(summary),
@@ -50,7 +52,7 @@ def render(summary: Summary, store: Any) -> str:
     )
 
 
-def _score_chart(summary: Summary) -> charts.Markup:
+def _score_chart(summary: Summary) -> Markup:
     rows = [row for row in summary.scores if row.benchmark == ALL]
     bars = [
         Bar(row.model, e.mean, e.low, e.high, f"{100 * e.mean:.1f}", row.role) for row in rows for e in [row.estimate]
@@ -58,14 +60,14 @@ def _score_chart(summary: Summary) -> charts.Markup:
     return charts.intervals(bars, 0.0, 1.0)
 
 
-def _gain_chart(summary: Summary) -> charts.Markup:
+def _gain_chart(summary: Summary) -> Markup:
     gains = [(f"{gain.student}, {gain.benchmark}", gain.difference) for gain in summary.gains]
     bars = [Bar(label, d.mean, d.low, d.high, f"{100 * d.mean:+.1f}", "student") for label, d in gains]
     low = min(-0.1, *(d.low for _, d in gains))
     return charts.intervals(bars, low, max(0.5, *(d.high for _, d in gains)), zero=True)
 
 
-def _funnel_chart(summary: Summary) -> charts.Markup:
+def _funnel_chart(summary: Summary) -> Markup:
     """What entered each step, and under it what each reason took out."""
     bars = []
     for step in summary.funnel["steps"]:

@@ -1,6 +1,10 @@
-"""train: one student, from token ids to the checkpoint that ships.
+"""train: one student, from proven token ids to the checkpoint that ships.
 
-sft.py         TRL's SFTTrainer on audited ids and labels, full or LoRA, resumable
+sft.py         TRL's SFTTrainer on ids and labels as they are, full or LoRA
+device.py      precision and micro-batch of the machine at hand
+rows.py        the rows as TRL reads them, and their order
+resume.py      checkpoints of a run, and which of them is whole
 watch.py       progress, loss history, and the stop at the first loss that is no number
-checkpoint.py  the folder that ships: merged, in bf16, proven against the model that was trained
+merge.py       whole weights in bf16, and how far they are from the model that was trained
+checkpoint.py  the folder that ships
 """

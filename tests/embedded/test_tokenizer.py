@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from distill.embedded import tokenizer
+from distill.embedded import corpus, tokenizer
 from distill.prompting import THINK_CLOSE, THINK_OPEN, is_prefilled, render_messages, render_prompt
 
 MODELS = Path(__file__).parents[2] / "data" / "models"
@@ -52,7 +52,7 @@ def named(request: pytest.FixtureRequest) -> tuple[str, Any]:
         "58+26=84",
         "  two  blanks \t tab\r\nline \n\n",
         "<think>\nWait, 8+6=14\n</think>\n\n\\boxed{-7}",
-        "naïve Größe 数学 🙂 e\u0301 \u0000 \u200b",
+        "naïve Größe 数学 🙂 \u0000 \u200b",
         "don't I'll we're  .  ,",
         "",
     ],
@@ -61,6 +61,22 @@ def test_text_comes_back_exactly(named: tuple[str, Any], text: str) -> None:
     _, tokens = named
     ids = tokens(text, add_special_tokens=False).input_ids
     assert tokens.decode(ids, skip_special_tokens=True) == text
+
+
+@pytest.mark.parametrize(("name", "expected"), [("tiny-r1", "e\u0301"), ("tiny-qwen", "\u00e9")])
+def test_only_qwens_loader_composes_accents(name: str, expected: str) -> None:
+    tokens = committed(name)  # transformers reads every qwen2 folder with Qwen2's own normaliser (NFC)
+    assert tokens.decode(tokens("e\u0301").input_ids) == expected
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_a_server_splits_as_training_did(name: str) -> None:
+    from transformers import PreTrainedTokenizerFast
+
+    as_trained, as_served = PreTrainedTokenizerFast.from_pretrained(MODELS / name), committed(name)
+    for example in corpus.draw(5, (0.02, 0.02, 0.02)):
+        for text in corpus.turns(example, with_chains=True):
+            assert as_served(text).input_ids == as_trained(text).input_ids
 
 
 def test_every_digit_is_one_token(named: tuple[str, Any]) -> None:

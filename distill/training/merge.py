@@ -1,0 +1,79 @@
+r"""Whole weights in bf16, and the proof that they are the model that was trained.
+
+Merging an adapter into bf16 weights loses part of it: of an update with rms 1e-3 about 3 %, of one with 1e-4 a
+third. So the log-probabilities of the folder as it is on disk are compared with those of the model in memory, both
+computed in fp32: what is measured is what rounding the weights cost, not the noise of bf16 arithmetic.
+
+    {"mean_nats": 0.0041, "max_nats": 0.09, "rows": 4, "tokens": 611}
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from distill.config import StudentSettings
+from distill.dataset.tokenize import Example
+from distill.errors import DataError
+from distill.models import ModelRevision
+
+PARITY_ROWS = 4
+PARITY_TOKENS = 1024  # of a reply: the logits of a whole long chain would not fit beside two models
+LIMIT_NATS = 0.05  # per token, on average; rounding to bf16 alone gives 0.002 to 0.01
+
+
+def write_weights(model: Any, settings: StudentSettings, base: ModelRevision, folder: Path) -> None:
+    """Write whole weights in bf16, and for LoRA `adapter/`. Merging is in fp32, so that rounding happens once."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    if settings.method == "lora":
+        model.save_pretrained(folder / "adapter")
+        (folder / "adapter" / "README.md").unlink(missing_ok=True)  # peft's own card, empty but for its headings
+        plain = AutoModelForCausalLM.from_pretrained(str(base.path), dtype=torch.float32)
+        model = PeftModel.from_pretrained(plain, str(folder / "adapter")).merge_and_unload()
+    weights = {name: value.detach().to(torch.bfloat16).cpu() for name, value in model.state_dict().items()}
+    model.save_pretrained(folder, state_dict=weights)
+
+
+def measure_parity(model: Any, folder: Path, examples: Sequence[Example]) -> dict[str, float]:
+    """Mean and largest difference in the log-probability of trained tokens, in nats: in memory against on disk.
+
+    The model in memory is turned to fp32 for it.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    shipped = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(model.device)
+    whole = model.float()
+    gaps = torch.cat([(log_probabilities(whole, e) - log_probabilities(shipped, e)).abs() for e in examples])
+    return {
+        "mean_nats": float(gaps.mean()),
+        "max_nats": float(gaps.max()),
+        "rows": len(examples),
+        "tokens": int(gaps.numel()),
+    }
+
+
+def require_parity(student: str, settings: StudentSettings, parity: dict[str, float]) -> None:
+    """Raise `DataError` when the artefact is not the model that was trained."""
+    if parity["mean_nats"] <= LIMIT_NATS:
+        return
+    cure = "raise lora.rank or learning_rate" if settings.method == "lora" else "raise learning_rate"
+    raise DataError(
+        f"the checkpoint of {student} differs from the trained model by {parity['mean_nats']:.3f} nats per token, "
+        f"more than {LIMIT_NATS}: bf16 lost what training changed; {cure} of students.{student}"
+    )
+
+
+def log_probabilities(model: Any, example: Example) -> Any:
+    """The log-probabilities of the first `PARITY_TOKENS` trained tokens of a row, in the model's own precision."""
+    import torch
+
+    kept = example.input_ids[: example.n_prompt + PARITY_TOKENS]
+    ids = torch.tensor([kept], device=model.device)  # (1, seq)
+    model.eval()
+    with torch.no_grad(), torch.autocast(model.device.type, enabled=False):
+        logits = model(input_ids=ids, use_cache=False).logits[0, :-1].float()  # (seq - 1, vocabulary)
+    chosen = logits.log_softmax(-1).gather(1, ids[0, 1:, None])[:, 0]  # (seq - 1,)
+    return chosen[example.n_prompt - 1 :]

@@ -1,0 +1,49 @@
+"""TRL's SFTTrainer with an order of rows that survives an interruption, and without work that a CPU cannot spare."""
+
+from typing import Any
+
+from trl.trainer.sft_trainer import SFTTrainer
+
+
+class LengthTrainer(SFTTrainer):
+    """SFTTrainer whose rows come from `sampler`, and whose tokens are told to `count_tokens`."""
+
+    sampler: Any = None
+    count_tokens: Any = None
+
+    def _get_train_sampler(self, *_: Any) -> Any:
+        return self.sampler
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Mean negative log-likelihood over the trained tokens of a step, in nats.
+
+        TRL's fused head scores trained positions alone where it has Triton kernels. On the CPU it scores all of them,
+        prompts and padding too, and projects each twice; the model's own head on the trained columns gives the same.
+        """
+        self.count_tokens(int(inputs["attention_mask"].sum()))
+        if self.args.device.type != "cpu" or self.aux_loss_enabled:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # type: ignore[no-untyped-call]
+        return masked_loss(model, inputs, num_items_in_batch)
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """Checkpoints of a run get no card; the student that ships has its own."""
+
+
+def masked_loss(model: Any, inputs: dict[str, Any], n_trained: Any = None) -> Any:
+    """Summed loss of the trained positions over `n_trained`: their count in the whole step, else in this batch."""
+    import torch
+
+    labels = inputs["labels"][:, 1:]  # (batch, seq - 1)
+    trained = labels != -100
+    columns = trained.any(0).nonzero()[:, 0]  # those in which no row is trained get no logits
+    output = model(
+        input_ids=inputs["input_ids"],
+        attention_mask=inputs["attention_mask"],
+        logits_to_keep=columns,
+        use_cache=False,
+    )
+    logits = output.logits[trained[:, columns]].float()  # (n trained here, vocabulary)
+    total = torch.nn.functional.cross_entropy(logits, labels[trained], reduction="sum")
+    return total / (trained.sum() if n_trained is None else n_trained)

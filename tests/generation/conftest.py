@@ -1,0 +1,39 @@
+"""A workspace of its own for every test, and the pieces that a sampling run needs."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fakes import TEACHER, FaultyTeacher
+
+from distill.config import SamplingSettings, ServerSettings
+from distill.generation import client, dispatch, upstream
+from distill.generation.endpoint import Serving
+from distill.generation.sampler import Sampled, sample_problems
+from distill.records import Problem
+
+
+@pytest.fixture(autouse=True)
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """State goes to a folder of the test's own, and pauses are short."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("DISTILL_CONCURRENCY", "8")
+    monkeypatch.setattr(client, "FIRST_PAUSE_S", 0.005)
+    monkeypatch.setattr(upstream, "POLL_S", 0.02)
+    monkeypatch.setattr(dispatch, "REPLY_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(dispatch, "TOKEN_TIMEOUT_S", 0.0)
+    return tmp_path
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Sampled]:
+    """Sample problems from a faulty teacher."""
+
+    def sample(
+        teacher: FaultyTeacher, problems: list[Problem], samples: int = 2, seed: int = 17, **sampling: object
+    ) -> Sampled:
+        monkeypatch.setenv("DISTILL_TEACHER_URL", teacher.url)
+        settings = SamplingSettings.model_validate({"samples": samples, "max_tokens": 64, **sampling})
+        return sample_problems(problems, TEACHER, settings, Serving("bfloat16", 1024, ServerSettings()), seed)
+
+    return sample

@@ -1,0 +1,210 @@
+"""A server of our own: how it is started, what is said when it does not start, and how a run survives its deaths.
+
+The quick tests put a small HTTP server where vLLM would be; the tests marked `serving` run the real one.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from fakes import make_problems
+
+from distill import models
+from distill.config import SamplingSettings, ServerSettings
+from distill.errors import ServerError
+from distill.generation import server, upstream
+from distill.generation.cache import RequestCache
+from distill.generation.endpoint import Serving
+from distill.generation.sampler import Sampled, sample_problems
+from distill.generation.server import Server
+from distill.models import ModelRevision
+
+SERVING = Serving("bfloat16", 1024, ServerSettings(max_num_seqs=8))
+FAKES = Path(__file__).parents[1] / "fakes.py"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> ModelRevision:
+    """A folder that looks like a model to everything but vLLM."""
+    (tmp_path / "config.json").write_text('{"max_position_embeddings": 512}')
+    return ModelRevision("teacher", "models/small", str(tmp_path), "sha256:0")
+
+
+def option(command: list[str], name: str) -> str:
+    return command[command.index(name) + 1]
+
+
+def test_the_command_line(model: ModelRevision, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "has_gpu", lambda: False)
+    command = Server(model, SERVING)._command(8000, seed=5)
+    assert option(command, "--max-model-len") == "512"  # the model's own, which is smaller
+    assert option(command, "--served-model-name") == "teacher"
+    assert option(command, "--host") == "127.0.0.1"
+    assert option(command, "--seed") == "5"
+    assert "--enforce-eager" in command
+    assert "--gpu-memory-utilization" not in command
+    monkeypatch.setattr(server, "has_gpu", lambda: True)
+    assert option(Server(model, SERVING)._command(8000, seed=5), "--gpu-memory-utilization") == "0.9"
+
+
+def test_the_hub_is_off_and_byte_code_is_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "7")
+    environment = server._environment(SERVING)
+    assert environment["HF_HUB_OFFLINE"] == environment["VLLM_NO_USAGE_STATS"] == "1"
+    assert environment["VLLM_CPU_KVCACHE_SPACE"] == "7"
+    assert "PYTHONDONTWRITEBYTECODE" not in environment
+
+
+DEATHS = [
+    ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", "out of memory; lower"),
+    ("OSError: [Errno 98] Address already in use", "its port is taken"),
+    (
+        "ValueError: no such architecture\nRuntimeError: Engine core initialization failed. See root",
+        "no such architect",
+    ),
+    ("(APIServer pid=7) ValueError: Free memory is less than desired", "Free memory is less than desired"),
+    (
+        "ValidationError: 1 validation error for ModelConfig\n  Value error, no such thing [type=value_error]",
+        ": no such",
+    ),
+    ("", "it ended without a word"),
+]
+
+
+@pytest.mark.parametrize(("said", "shown"), DEATHS)
+def test_a_start_that_fails_is_one_sentence(
+    said: str, shown: str, model: ModelRevision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = f"import sys; sys.stderr.write({said!r} + chr(10)); sys.exit(1)"
+    monkeypatch.setattr(Server, "_command", lambda *_: [sys.executable, "-c", script])
+    with pytest.raises(ServerError, match=shown) as caught:
+        Server(model, SERVING).start()
+    assert "models/small" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def mortal(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """In place of vLLM a server that dies after so many answers, one number per start; the last one stays."""
+    monkeypatch.delenv("DISTILL_TEACHER_URL", raising=False)
+    monkeypatch.setattr(upstream, "FIRST_BACKOFF_S", 0.01)
+    lives: list[int] = []
+    monkeypatch.setattr(
+        Server, "_command", lambda _, port, seed: [sys.executable, str(FAKES), str(port), str(lives.pop(0))]
+    )
+    monkeypatch.setattr("distill.generation.request._read_template", lambda _: ("template", False))
+    monkeypatch.setenv("PYTHONPATH", str(FAKES.parents[1]))
+    yield lives
+    assert not [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+
+
+def ask(model: ModelRevision, n_problems: int) -> Sampled:
+    sampling = SamplingSettings(samples=1, max_tokens=64)
+    return sample_problems(make_problems(n_problems), model, sampling, SERVING, 17)
+
+
+def test_a_server_that_dies_is_started_again(mortal: list[int], model: ModelRevision) -> None:
+    mortal += [7, 0, 9, 1000]
+    sampled = ask(model, 30)
+    assert len(sampled.traces) == sampled.stats.sampled == 30
+    assert sampled.stats.restarts == 3
+    assert not mortal
+
+
+def test_a_server_that_dies_again_and_again_is_an_error_and_what_landed_is_kept(
+    mortal: list[int], model: ModelRevision
+) -> None:
+    mortal += [5, 0, 0, 0, 0, 0]
+    with pytest.raises(ServerError, match=r"died 6 times serving models/small; see .*server-teacher\.log"):
+        ask(model, 30)
+    mortal += [1000]
+    again = ask(model, 30)
+    assert again.stats.from_cache > 0
+    assert len(again.traces) == 30
+
+
+def test_nothing_is_started_when_everything_is_there(mortal: list[int], model: ModelRevision) -> None:
+    mortal += [1000]
+    first = ask(model, 5)
+    assert ask(model, 5).traces == first.traces  # a second start would find the list of lives empty
+
+
+def test_a_fresh_server_draws_by_another_seed(
+    model: ModelRevision, mortal: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests carry no seed on the CPU: with one engine seed, more samples of the same problems would be the same."""
+    seeds = []
+
+    def command(_: Server, port: int, seed: int) -> list[str]:
+        seeds.append(seed)
+        return [sys.executable, str(FAKES), str(port), "4" if len(seeds) == 1 else "1000"]
+
+    monkeypatch.setattr(Server, "_command", command)
+    ask(model, 8)
+    ask(model, 16)
+    assert len(seeds) == len(set(seeds)) == 3
+
+
+# ------------------------------------------------------------------ the real vLLM
+
+
+def kill_when(n_landed: int, key: str, cmdline: str, killed: list[int]) -> threading.Thread:
+    """Kill -9 the process of our tree whose command line holds `cmdline`, once so many answers have landed."""
+
+    def watch() -> None:
+        while not killed:
+            lines = [
+                line for path in RequestCache(key).folder.glob("*.jsonl") for line in path.read_bytes().splitlines()
+            ]
+            if len(lines) >= n_landed:
+                for process in psutil.Process().children(recursive=True):
+                    line = " ".join(process.cmdline())
+                    if cmdline in line and "distill.generation.guard" not in line:
+                        os.kill(process.pid, signal.SIGKILL)
+                        killed.append(process.pid)
+            time.sleep(0.1)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    return thread
+
+
+@pytest.mark.serving
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("victim", ["vllm.entrypoints.openai.api_server", "VLLM::EngineCore"])
+def test_vllm_killed_in_mid_run_loses_nothing(victim: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = root / "data/models/tiny-r1"
+    if not (folder / "config.json").exists():
+        pytest.skip(f"{folder} is not here; `make models` makes it")
+    monkeypatch.delenv("DISTILL_TEACHER_URL", raising=False)
+    monkeypatch.delenv("DISTILL_CONCURRENCY")
+    monkeypatch.setattr("distill.generation.dispatch.REPLY_TIMEOUT_S", 300.0)
+    teacher = models.resolve_folder("teacher", str(folder))
+    serving = Serving("bfloat16", 1024, ServerSettings(max_num_seqs=16))
+    sampling = SamplingSettings(samples=2, max_tokens=160, temperature=0.8)
+    from distill.generation.request import recipe
+
+    killed: list[int] = []
+    watcher = kill_when(20, recipe(teacher, sampling, "bfloat16", 17).key, victim, killed)
+    sampled = sample_problems(make_problems(60), teacher, sampling, serving, 17)
+    watcher.join(timeout=10)
+    assert killed
+    assert sampled.stats.restarts == 1
+    assert len(sampled.traces) == sampled.stats.sampled == 120
+    assert len({trace.text for trace in sampled.traces}) > 60
+    assert not [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.serving
+@pytest.mark.timeout(300)
+def test_vllm_names_what_is_wrong_with_a_model(model: ModelRevision) -> None:
+    with pytest.raises(ServerError, match=r"vLLM could not serve models/small: .*model_type") as caught:
+        Server(model, SERVING).start()
+    assert "\n" not in str(caught.value)
