@@ -9,6 +9,7 @@ READY  := $(VENV)/.ready-$(EXTRA)
 SMOLLM := data/models/smollm2-135m-instruct/SOURCE.json
 
 export PATH := $(BIN):$(PATH)
+unexport PYTHONDONTWRITEBYTECODE  # without byte code a model server takes three times as long to start
 # uv reads no pip configuration: hand it pip's local wheels where there are some, else let it pick the CPU build of torch.
 UV_CPU := --overrides requirements/overrides.txt $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--torch-backend cpu)
 

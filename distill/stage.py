@@ -26,6 +26,8 @@ from distill.errors import DistillError, Incomplete
 
 POLL_S = 0.5
 GRACE_S = 20.0  # between asking a stage to stop and ending it
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())  # before the log file is open, the terminal gets one line and no more
 
 
 @dataclass
@@ -54,7 +56,7 @@ def run(name: str, body: Callable[[config.Params], Result]) -> None:
 
 def fail(name: str, error: DistillError) -> None:
     """Print an error as one sentence and exit with its code."""
-    logging.getLogger(__name__).error("%s ended: %s", name, error)
+    log.error("%s ended: %s", name, error)
     print(f"{name}  {error}", file=sys.stderr, flush=True)
     sys.exit(error.exit_code)
 

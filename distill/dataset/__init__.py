@@ -3,5 +3,6 @@
 export.py         the traces that a policy picks, as a Hugging Face data set
 card.py           what its card says; card.md.jinja words it
 tokenize.py       ids and labels for one student
+chat.py           how one student is asked, and how it stops
 audit.py          the proof, on those ids, of what the student is taught
 """

@@ -2,6 +2,7 @@
 
 sft.py         TRL's SFTTrainer on ids and labels as they are, full or LoRA
 device.py      precision and micro-batch of the machine at hand
+trainer.py     SFTTrainer with its own order of rows and a lean loss on the CPU
 rows.py        the rows as TRL reads them, and their order
 resume.py      checkpoints of a run, and which of them is whole
 watch.py       progress, loss history, and the stop at the first loss that is no number

@@ -18,7 +18,7 @@ from distill.models import ModelRevision
 
 PARITY_ROWS = 4
 PARITY_TOKENS = 1024  # of a reply: the logits of a whole long chain would not fit beside two models
-LIMIT_NATS = 0.05  # per token, on average; rounding to bf16 alone gives 0.002 to 0.01
+LIMIT_NATS = 0.15  # per token, on average; rounding gave 0.013 (tiny-qwen, full) and 0.048 (SmolLM2, LoRA)
 
 
 def write_weights(model: Any, settings: StudentSettings, base: ModelRevision, folder: Path) -> None:

@@ -36,7 +36,7 @@ BOXES = [
     (r"\boxed{4}", ["4"]),
     (r"first \boxed{1}, then \boxed{\frac{1}{2}}", ["1", r"\frac{1}{2}"]),
     (r"\boxed{\{1, 2\}}", [r"\{1, 2\}"]),
-    (r"\boxed{\left\{1\right.}", []),
+    (r"\boxed{\left\{1\right.}", [r"\left\{1\right."]),
     (r"\boxed{unclosed", []),
     (r"\boxed{}", [""]),
     (r"\boxed{a\boxed{b}}", [r"a\boxed{b}", "b"]),

@@ -1,0 +1,112 @@
+"""A finished pipeline's data/ in small, with known numbers: for the tests of evaluate and report."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from distill import config, layout, shards
+from distill.models import ModelRevision, write_revision
+from distill.records import FinishReason, Problem, Score, Trace, Verdict, problem_id, trace_id
+
+ROOT = Path(__file__).parents[1]
+
+
+def params() -> config.Params:
+    """The smoke profile's settings."""
+    return config.load(ROOT / "pipelines/profiles/smoke.yaml")
+
+
+def problem(number: int, prompt: str = "What is {}?", source: str = "sums") -> Problem:
+    """A problem whose answer is its number."""
+    text, answer = prompt.format(number), str(number)
+    return Problem(
+        id=problem_id(text, answer, "gym"),
+        source=source,
+        domain="math",
+        prompt=text,
+        answer=answer,
+        verifier="gym",
+        verifier_args='{"task": "gcd"}',
+        licence="Apache-2.0",
+        gold_verdict="correct",
+    )
+
+
+def trace(of: Problem, answer: str | None, sample: int = 0, model: str = "teacher", chain: str = "I think.") -> Trace:
+    """A trace that ends in `\\boxed{answer}`, or one that the budget cut when the answer is None."""
+    closed = answer is not None
+    return Trace(
+        id=trace_id(of.id, sample, model),
+        problem_id=of.id,
+        sample_index=sample,
+        request_key=model,
+        model=model,
+        model_revision="sha256:0",
+        text=f"{chain}</think>\\boxed{{{answer}}}" if closed else chain,
+        reasoning=chain if closed else None,
+        answer_text=f"\\boxed{{{answer}}}" if closed else None,
+        finish_reason=FinishReason.STOP if closed else FinishReason.LENGTH,
+        prompt_tokens=10,
+        completion_tokens=20,
+        max_tokens=64,
+        seed_label=1,
+        engine="stand-in 1.0",
+    )
+
+
+def verdict(of: Trace, word: str, extracted: str | None = "1") -> Verdict:
+    """A verdict of a given word."""
+    return Verdict(
+        trace_id=of.id, fingerprint="f", verdict=word, extracted=extracted, method="exact", evidence="as it was made"
+    )
+
+
+def write_scores(name: str, problems: Sequence[Problem], right: Sequence[int], benchmark: str = "easy") -> None:
+    """Scores of a model that has `right[i]` in {0, 1} on problem i."""
+    rows = [
+        Score(
+            trace_id=trace_id(p.id, 0, name),
+            model=name,
+            benchmark=benchmark,
+            problem_id=p.id,
+            sample_index=0,
+            verdict="correct" if ok else "incorrect",
+            extracted=None,
+            completion_tokens=20,
+            finish_reason="stop",
+        )
+        for p, ok in zip(problems, right, strict=True)
+    ]
+    shards.write_file(layout.SCORES / name / "scores.parquet", rows, Score)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """A JSON file and its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+def write_store(problems: Sequence[Problem], traces: Sequence[Trace], verdicts: Sequence[Verdict]) -> None:
+    """The store of these rows, built as curate builds it, and its funnel."""
+    from distill.curation import funnel, store
+
+    shards.write_file(layout.TRAIN_PROBLEMS, problems, Problem)
+    shards.write_shards(layout.TRACES, traces, Trace)
+    shards.write_shards(layout.VERDICTS, verdicts, Verdict)
+    store.build(layout.STORE, {"train": layout.TRAIN_PROBLEMS}, layout.TRACES, layout.VERDICTS, params().curate)
+    with store.open_store(layout.STORE) as connection:
+        write_json(layout.FUNNEL, funnel.measure(connection))
+
+
+def finished(problems: Sequence[Problem], traces: Sequence[Trace], verdicts: Sequence[Verdict]) -> None:
+    """Everything that the report reads, for one student that gained 50 points on 40 problems."""
+    asked = [problem(1000 + i) for i in range(40)]
+    write_scores("teacher", asked, [1] * 30 + [0] * 10)
+    write_scores("tiny_qwen_base", asked, [0] * 40)
+    write_scores("tiny_qwen", asked, [1] * 20 + [0] * 20)
+    write_store(problems, traces, verdicts)
+    write_json(layout.METRICS / "generate.json", {"wall_s": 10.0, "tokens_per_second": 100.0})
+    write_json(layout.METRICS / "train_tiny_qwen.json", {"rows": 3, "steps": 2, "loss": [[1, 2.0], [2, 1.0]]})
+    for name in ("teacher", "tiny_qwen_base"):
+        write_revision(ModelRevision(name, f"data/models/{name}", None, "sha256:0"))
