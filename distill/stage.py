@@ -96,13 +96,23 @@ def end_with_parent() -> None:
     ancestors = _ancestors()
 
     def watch() -> None:
-        while all(process.is_running() for process in ancestors):
+        while all(_is_alive(process) for process in ancestors):
             time.sleep(POLL_S)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(GRACE_S)
         os._exit(Incomplete.exit_code)
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
+def _is_alive(process: Any) -> bool:
+    """Whether a process is there and not merely waiting to be reaped."""
+    import psutil
+
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _ancestors() -> list[Any]:

@@ -7,6 +7,7 @@ computed in fp32: what is measured is what rounding the weights cost, not the no
     {"mean_nats": 0.0041, "max_nats": 0.09, "rows": 4, "tokens": 611}
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,25 @@ def write_weights(model: Any, settings: StudentSettings, base: ModelRevision, fo
     from transformers import AutoModelForCausalLM
 
     if settings.method == "lora":
-        model.save_pretrained(folder / "adapter")
-        (folder / "adapter" / "README.md").unlink(missing_ok=True)  # peft's own card, empty but for its headings
+        _write_adapter(model, base, folder / "adapter")
         plain = AutoModelForCausalLM.from_pretrained(str(base.path), dtype=torch.float32)
         model = PeftModel.from_pretrained(plain, str(folder / "adapter")).merge_and_unload()
-    weights = {name: value.detach().to(torch.bfloat16).cpu() for name, value in model.state_dict().items()}
+    # Tied names share one tensor, here as in the model: cast apart, the embedding would be written twice.
+    cast: dict[int, Any] = {}
+    weights = {
+        name: cast.setdefault(value.data_ptr(), value.detach().to(torch.bfloat16).cpu())
+        for name, value in model.state_dict().items()
+    }
     model.save_pretrained(folder, state_dict=weights)
+
+
+def _write_adapter(model: Any, base: ModelRevision, folder: Path) -> None:
+    """Write the adapter alone. It names its base as params do: peft would name the folder that was read here."""
+    model.save_pretrained(folder)
+    (folder / "README.md").unlink(missing_ok=True)  # peft's own card, empty but for its headings
+    path = folder / "adapter_config.json"
+    settings = json.loads(path.read_text()) | {"base_model_name_or_path": base.model}
+    path.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
 
 
 def measure_parity(model: Any, folder: Path, examples: Sequence[Example]) -> dict[str, float]:
