@@ -7,18 +7,19 @@ from distill.config import Params
 from distill.dataset import audit
 from distill.training import checkpoint, sft
 
+STUDENT = sys.argv[1] if len(sys.argv) > 1 else ""  # one without a name is refused as an unknown one
+
 
 def body(params: Params) -> stage.Result:
     """Train, ship, say how far the loss fell."""
-    student = sys.argv[1]
-    settings, base = params.student(student), models.read_revision(layout.base_name(student))
-    rows = layout.TOKENIZED / student
+    settings, base = params.student(STUDENT), models.read_revision(layout.base_name(STUDENT))
+    rows = layout.TOKENIZED / STUDENT
     proof = audit.read_report(rows)
-    trained = sft.train(student, settings, base, rows, proof, params.seed)
-    metrics = checkpoint.ship(student, settings, base, trained, proof, rows)
+    trained = sft.train(STUDENT, settings, base, rows, proof, params.seed)
+    metrics = checkpoint.ship(STUDENT, settings, base, trained, proof, rows)
     sft.finish(trained)
     return stage.Result(sft.describe(metrics), metrics)
 
 
 if __name__ == "__main__":
-    stage.run(f"train_{sys.argv[1]}", body)
+    stage.run(f"train_{STUDENT}", body)

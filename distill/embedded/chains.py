@@ -19,19 +19,19 @@ from typing import Any
 
 PLACES = ("ones", "tens", "hundreds", "thousands", "ten-thousands", "hundred-thousands")
 
-# What the pipeline asks. EASY is the range of the training problems, HARD is longer and larger.
+# Two ranges of difficulty to learn from. What the pipeline asks is in its profiles, within these or a little beyond.
 EASY: dict[str, dict[str, Any]] = {
     "chain_sum": {"min_terms": 2, "max_terms": 3, "min_digits": 1, "max_digits": 2},
-    "products": {"min_terms": 2, "max_terms": 2, "min_digits": 2, "max_digits": 2},
+    "products": {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 2},
     "gcd": {"min_value": 1, "max_value": 100},
-    "count_bits": {"min_n": 16, "max_n": 1023},
+    "count_bits": {"min_n": 1, "max_n": 255},
     "leg_counting": {"min_animals": 2, "max_animals": 3, "min_instances": 1, "max_instances": 5},
 }
 HARD: dict[str, dict[str, Any]] = {
     "chain_sum": {"min_terms": 3, "max_terms": 4, "min_digits": 2, "max_digits": 3},
     "products": {"min_terms": 2, "max_terms": 2, "min_digits": 2, "max_digits": 3},
     "gcd": {"min_value": 50, "max_value": 300},
-    "count_bits": {"min_n": 1024, "max_n": 4095},
+    "count_bits": {"min_n": 256, "max_n": 4095},
     "leg_counting": {"min_animals": 4, "max_animals": 5, "min_instances": 1, "max_instances": 9},
 }
 

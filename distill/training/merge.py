@@ -1,10 +1,14 @@
 r"""Whole weights in bf16, and the proof that they are the model that was trained.
 
-Merging an adapter into bf16 weights loses part of it: of an update with rms 1e-3 about 3 %, of one with 1e-4 a
-third. So the log-probabilities of the folder as it is on disk are compared with those of the model in memory, both
-computed in fp32: what is measured is what rounding the weights cost, not the noise of bf16 arithmetic.
+Rounding to the nearest bf16 value takes back every update smaller than half a step, and those of an adapter are: after
+three steps of LoRA on SmolLM2 the loss was 1.954 before, 1.582 trained, 1.635 merged to the nearest, and 1.582 with
+stochastic rounding, which is right on average. So that is how weights are rounded, here alone and once.
 
-    {"mean_nats": 0.0041, "max_nats": 0.09, "rows": 4, "tokens": 611}
+The log-probabilities of the folder as it is on disk are then compared with those of the model in memory, both computed
+in fp32: what is measured is what rounding the weights cost, not the noise of bf16 arithmetic. `shift_nats` is the mean
+with its sign, so a loss of what was learnt shows as less than zero.
+
+    {"mean_nats": 0.0068, "shift_nats": -0.0003, "max_nats": 0.07, "rows": 4, "tokens": 464}
 """
 
 import json
@@ -19,6 +23,7 @@ from distill.models import ModelRevision
 
 PARITY_ROWS = 4
 PARITY_TOKENS = 1024  # of a reply: the logits of a whole long chain would not fit beside two models
+ROUNDING_SEED = 0  # the same weights give the same bytes
 LIMIT_NATS = 0.15  # per token, on average; rounding gave 0.013 (tiny-qwen, full) and 0.048 (SmolLM2, LoRA)
 
 
@@ -32,13 +37,31 @@ def write_weights(model: Any, settings: StudentSettings, base: ModelRevision, fo
         _write_adapter(model, base, folder / "adapter")
         plain = AutoModelForCausalLM.from_pretrained(str(base.path), dtype=torch.float32)
         model = PeftModel.from_pretrained(plain, str(folder / "adapter")).merge_and_unload()
-    # Tied names share one tensor, here as in the model: cast apart, the embedding would be written twice.
-    cast: dict[int, Any] = {}
-    weights = {
-        name: cast.setdefault(value.data_ptr(), value.detach().to(torch.bfloat16).cpu())
-        for name, value in model.state_dict().items()
-    }
-    model.save_pretrained(folder, state_dict=weights)
+    model.save_pretrained(folder, state_dict=_in_bf16(model.state_dict()))
+
+
+def round_stochastically(weight: Any, generator: Any) -> Any:
+    """An fp32 tensor in bf16: each value becomes one of its two neighbours, the nearer the likelier.
+
+    The mean is kept, and values that bf16 holds stay what they are (Zamirai et al. 2020, arXiv 2010.06192).
+    """
+    import torch
+
+    noise = torch.randint(0, 1 << 16, weight.shape, generator=generator, dtype=torch.int32)
+    bits = weight.contiguous().view(torch.int32) + noise  # bf16 is the upper half of fp32: noise decides the carry
+    return (bits & -(1 << 16)).view(torch.float32).to(torch.bfloat16)
+
+
+def _in_bf16(weights: dict[str, Any]) -> dict[str, Any]:
+    """Every tensor in bf16. Names that share a tensor still do: apart, a tied embedding would be written twice."""
+    import torch
+
+    generator = torch.Generator().manual_seed(ROUNDING_SEED)
+    rounded: dict[int, Any] = {}
+    for value in weights.values():
+        if value.data_ptr() not in rounded:
+            rounded[value.data_ptr()] = round_stochastically(value.detach().cpu().float(), generator)
+    return {name: rounded[value.data_ptr()] for name, value in weights.items()}
 
 
 def _write_adapter(model: Any, base: ModelRevision, folder: Path) -> None:
@@ -60,10 +83,11 @@ def measure_parity(model: Any, folder: Path, examples: Sequence[Example]) -> dic
 
     shipped = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(model.device)
     whole = model.float()
-    gaps = torch.cat([(log_probabilities(whole, e) - log_probabilities(shipped, e)).abs() for e in examples])
+    gaps = torch.cat([log_probabilities(shipped, e) - log_probabilities(whole, e) for e in examples])
     return {
-        "mean_nats": float(gaps.mean()),
-        "max_nats": float(gaps.max()),
+        "mean_nats": float(gaps.abs().mean()),
+        "shift_nats": float(gaps.mean()),
+        "max_nats": float(gaps.abs().max()),
         "rows": len(examples),
         "tokens": int(gaps.numel()),
     }

@@ -5,11 +5,13 @@ import json
 import math
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from students import make_base, make_rows, write_dataset
 
 from distill import layout, stage
@@ -51,6 +53,11 @@ def ship(base: ModelRevision, proof: dict[str, Any], chosen: StudentSettings, tr
     return checkpoint.ship("tiny", chosen, base, trained, proof, layout.TOKENIZED / "tiny")
 
 
+def tensor_names(folder: Path) -> set[str]:
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        return set(file.keys())
+
+
 # An adapter of a random base has little to work with, so its loss falls less.
 @pytest.mark.parametrize(("architecture", "method", "fall"), [("qwen2", "full", 0.5), ("llama", "lora", 0.1)])
 def test_a_student_from_rows_to_the_folder_that_ships(
@@ -90,6 +97,7 @@ def test_a_student_from_rows_to_the_folder_that_ships(
     assert json.dumps(metrics)
     assert not list(Path(".distill/checkpoints").iterdir()), "checkpoints are left"
 
+    assert tensor_names(folder) == tensor_names(Path("base")), "tied weights are written twice, or some are missing"
     model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     assert model.dtype == torch.bfloat16
     asked = tokenizer.apply_chat_template(
@@ -97,6 +105,16 @@ def test_a_student_from_rows_to_the_folder_that_ships(
         add_generation_prompt=True, return_tensors="pt", return_dict=True,
     )  # fmt: skip
     assert model.generate(**asked, max_new_tokens=3, do_sample=False).shape[1] > asked["input_ids"].shape[1]
+
+
+def test_an_adapter_names_its_base_not_the_folder_it_was_read_from(workspace: Path) -> None:
+    """A base of the hub lies in a cache of this machine, which an adapter that ships must not point to."""
+    chosen = settings("lora", epochs=1)
+    base, proof = prepare("llama", chosen)
+    hub = replace(base, model="owner/name")
+    ship(hub, proof, chosen, train(hub, proof, chosen))
+    adapter = json.loads((layout.STUDENTS / "tiny" / "adapter" / "adapter_config.json").read_text())
+    assert adapter["base_model_name_or_path"] == "owner/name"
 
 
 class Killed(Exception):

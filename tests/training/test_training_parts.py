@@ -8,6 +8,7 @@ from distill.config import StudentSettings
 from distill.dataset.tokenize import Example
 from distill.errors import ConfigError
 from distill.training.device import micro_batch_size, place
+from distill.training.merge import round_stochastically
 from distill.training.resume import MARKER, last_checkpoint
 from distill.training.rows import LengthBatches
 from distill.training.watch import thin
@@ -74,3 +75,19 @@ def test_loss_history_is_thinned_by_means() -> None:
 
 def test_a_row_knows_its_length() -> None:
     assert Example("a", "gcd", [1, 2, 3], [-100, 2, 3], 1).n_tokens == 3
+
+
+def test_rounding_keeps_an_update_smaller_than_bf16_can_show() -> None:
+    """To the nearest, an update of a tenth of a step would vanish from every weight."""
+    import torch
+
+    held = torch.tensor([1.0, -1.5, 0.0, 3.0e-39, -65280.0])  # values of bf16, one of them subnormal
+    generator = torch.Generator().manual_seed(0)
+    assert torch.equal(round_stochastically(held, generator).float(), held.to(torch.bfloat16).float())
+
+    step = 2.0**-7  # between 1 and its neighbour
+    for sign in (1.0, -1.0):
+        updated = torch.full((100_000,), sign * (1.0 + step / 10))
+        rounded = round_stochastically(updated, generator).float()
+        assert set(rounded.tolist()) == {sign, sign * (1.0 + step)}
+        assert abs(float((rounded - updated).mean())) < step / 100
