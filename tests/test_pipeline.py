@@ -18,9 +18,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from distill import shards
+from distill.records import Trace
+
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(900)]
 BIN = Path(sys.executable).parent
 PATIENCE_S = 120
+PROBLEMS = 60  # to train on, in the smoke profile
 
 
 @pytest.fixture(scope="module")
@@ -106,8 +110,9 @@ def test_generate_survives_kill_9(workspace: Path, victim: str) -> None:
     assert repro(workspace, "problems", "models").returncode == 0
     before = len(landed(workspace))
     # One more sample per problem for each victim, so that there is work to be killed in.
+    samples = 2 + list(KILLS).index(victim)
     params = workspace / "params.yaml"
-    params.write_text(re.sub(r"samples: \d+", f"samples: {2 + list(KILLS).index(victim)}", params.read_text(), count=1))
+    params.write_text(re.sub(r"samples: \d+", f"samples: {samples}", params.read_text(), count=1))
     running = subprocess.Popen(
         ["dvc", "repro", "generate"],
         cwd=workspace,
@@ -127,13 +132,18 @@ def test_generate_survives_kill_9(workspace: Path, victim: str) -> None:
     assert not processes_of(workspace), "an orphan is left"
     answers = landed(workspace)
     assert len(answers) == len(set(answers)), "an answer that had landed was asked again"
+    asked = {(problem, sample) for _, problem, sample in answers}
+    traces = [(trace.problem_id, trace.sample_index) for trace in shards.read_rows(workspace / "data/traces", Trace)]
+    assert set(traces) == asked
+    assert len(traces) == len(set(traces)) == PROBLEMS * samples, "a trace is missing, or there twice"
 
 
 def test_the_pipeline_runs_to_its_end(workspace: Path) -> None:
     done = repro(workspace)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     summary = json.loads((workspace / "data/report.json").read_text())
-    assert summary, "the report holds no numbers"
+    assert set(summary["models"]) == {"teacher", "tiny_qwen_base", "tiny_qwen"}, "a model was not served and measured"
+    assert all(scores["all"]["n"] == 32 for scores in summary["models"].values())
     assert not processes_of(workspace), "a process is left"
 
 

@@ -62,16 +62,16 @@ def verdict(of: Trace, word: str, extracted: str | None = "1") -> Verdict:
     )
 
 
-def write_scores(name: str, problems: Sequence[Problem], right: Sequence[int], benchmark: str = "easy") -> None:
-    """Scores of a model that has `right[i]` in {0, 1} on problem i."""
+def write_scores(name: str, problems: Sequence[Problem], right: Sequence[int], wrong: str = "incorrect") -> None:
+    """Scores of a model that has `right[i]` in {0, 1} on problem i, and the verdict `wrong` on the others."""
     rows = [
         Score(
             trace_id=trace_id(p.id, 0, name),
             model=name,
-            benchmark=benchmark,
+            benchmark="easy",
             problem_id=p.id,
             sample_index=0,
-            verdict="correct" if ok else "incorrect",
+            verdict="correct" if ok else wrong,
             extracted=None,
             completion_tokens=20,
             finish_reason="stop",
@@ -102,8 +102,8 @@ def write_store(problems: Sequence[Problem], traces: Sequence[Trace], verdicts: 
 def finished(problems: Sequence[Problem], traces: Sequence[Trace], verdicts: Sequence[Verdict]) -> None:
     """Everything that the report reads, for one student that gained 50 points on 40 problems."""
     asked = [problem(1000 + i) for i in range(40)]
-    write_scores("teacher", asked, [1] * 30 + [0] * 10)
-    write_scores("tiny_qwen_base", asked, [0] * 40)
+    write_scores("teacher", asked, [1] * 30 + [0] * 10, wrong="truncated")
+    write_scores("tiny_qwen_base", asked, [0] * 40, wrong="no_answer")
     write_scores("tiny_qwen", asked, [1] * 20 + [0] * 20)
     write_store(problems, traces, verdicts)
     write_json(layout.METRICS / "generate.json", {"wall_s": 10.0, "tokens_per_second": 100.0})

@@ -13,7 +13,7 @@ Minutes = Annotated[float, typer.Option(help="Wall-clock time of the training it
 
 
 @app.command()
-def tiny_r1(minutes: Minutes = 46, out: Out = Path("data/models/tiny-r1")) -> None:
+def tiny_r1(minutes: Minutes = 40, out: Out = Path("data/models/tiny-r1")) -> None:
     """Train the teacher, DeepSeek-V3's architecture in small, on worked chains."""
     from distill.embedded import pretrain
 
@@ -21,7 +21,7 @@ def tiny_r1(minutes: Minutes = 46, out: Out = Path("data/models/tiny-r1")) -> No
 
 
 @app.command()
-def tiny_qwen(minutes: Minutes = 6, out: Out = Path("data/models/tiny-qwen")) -> None:
+def tiny_qwen(minutes: Minutes = 5, out: Out = Path("data/models/tiny-qwen")) -> None:
     """Train the student's base on direct answers."""
     from distill.embedded import pretrain
 

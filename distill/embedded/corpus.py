@@ -37,6 +37,7 @@ class Curriculum:
     with_chains: bool
     fact_share: float
     tokens_per_batch: int  # padding counted
+    peak_learning_rate: float
     first_seed: int = FIRST_SEED
 
     def shares(self, progress: float) -> Shares:
@@ -49,15 +50,23 @@ TEACHER = Curriculum(
     with_chains=True,
     fact_share=0.0,
     tokens_per_batch=4096,
+    peak_learning_rate=2e-3,
 )
 TEACHER_AGAIN = Curriculum(
     phases=((1.0, (0.1, 0.75, 0.15)),),
     with_chains=True,
     fact_share=0.0,
     tokens_per_batch=4096,
+    peak_learning_rate=1.5e-3,
     first_seed=2 * FIRST_SEED,
 )
-STUDENT = Curriculum(phases=((1.0, (0.6, 0.4, 0.0)),), with_chains=False, fact_share=0.5, tokens_per_batch=2048)
+STUDENT = Curriculum(
+    phases=((1.0, (0.6, 0.4, 0.0)),),
+    with_chains=False,
+    fact_share=0.5,
+    tokens_per_batch=2048,
+    peak_learning_rate=2e-3,
+)
 
 
 def draw(seed: int, shares: Shares) -> list[chains.Example]:

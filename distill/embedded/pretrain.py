@@ -1,10 +1,12 @@
-"""Trains the embedded models from nothing, on two cores, in a given number of minutes.
+"""Trains the embedded models from nothing, in a given number of minutes of one or two cores.
 
-    python -m distill.embedded tiny-r1   --minutes 30
+    python -m distill.embedded tiny-r1   --minutes 40
     python -m distill.embedded tiny-qwen --minutes 5
 
-tiny-r1, the teacher, learns worked chains (`chains.py`). tiny-qwen, the student's base, learns direct answers alone,
-so it knows the format and little else.
+tiny-r1, the teacher, learns worked chains (`chains.py`) in two rounds, each with a schedule of its own: the second, a
+third of the time, begins again from the weights of the first. tiny-qwen, the student's base, learns direct answers
+alone, so it knows the format and little else. The weights in git were made in these times, each on one core of a
+server's processor. A schedule that follows the clock never gives the same weights twice: those in git are the models.
 """
 
 import json
@@ -19,32 +21,22 @@ from distill.embedded import architectures, corpus, tokenizer
 from distill.embedded.corpus import Curriculum
 from distill.progress import track
 
-PEAK_LEARNING_RATE = 2e-3
 WARMUP_STEPS = 50
 SAVE_EVERY_S = 240.0
 
 
 def build_teacher(out: Path, minutes: float) -> None:
     """Train tiny-r1 and save it; a usable version is saved every few minutes on the way."""
-    _build(out, minutes, tokenizer.TINY_R1, architectures.tiny_r1, corpus.TEACHER)
-
-
-def go_on_with_teacher(out: Path, minutes: float) -> None:
-    """Train a saved tiny-r1 further, on the mix of difficulty that it is asked about."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    tokens, model = AutoTokenizer.from_pretrained(out), AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32)
-    architectures.ExpertBalance(model)
-    _train(model, tokens, corpus.TEACHER_AGAIN, minutes, lambda: save(model, tokens, out))
+    rounds = ((corpus.TEACHER, minutes * 2 / 3), (corpus.TEACHER_AGAIN, minutes / 3))
+    _build(out, tokenizer.TINY_R1, architectures.tiny_r1, rounds)
 
 
 def build_student_base(out: Path, minutes: float) -> None:
     """Train tiny-qwen and save it."""
-    _build(out, minutes, tokenizer.TINY_QWEN, architectures.tiny_qwen, corpus.STUDENT)
+    _build(out, tokenizer.TINY_QWEN, architectures.tiny_qwen, ((corpus.STUDENT, minutes),))
 
 
-def _build(out: Path, minutes: float, dialect: Any, architecture: Any, curriculum: Curriculum) -> None:
+def _build(out: Path, dialect: Any, architecture: Any, rounds: tuple[tuple[Curriculum, float], ...]) -> None:
     import torch
 
     torch.manual_seed(0)
@@ -54,7 +46,8 @@ def _build(out: Path, minutes: float, dialect: Any, architecture: Any, curriculu
     model = architecture(tokens)
     architectures.ExpertBalance(model)
     print(f"{out.name}: {sum(p.numel() for p in model.parameters()):,} parameters, {len(tokens)} tokens")
-    _train(model, tokens, curriculum, minutes, lambda: save(model, tokens, out))
+    for curriculum, minutes in rounds:
+        _train(model, tokens, curriculum, minutes, lambda: save(model, tokens, out))
 
 
 def _train(model: Any, tokens: Any, curriculum: Curriculum, minutes: float, save_now: Callable[[], None]) -> None:
@@ -70,7 +63,8 @@ def _train(model: Any, tokens: Any, curriculum: Curriculum, minutes: float, save
         for step, (ids, labels) in enumerate(corpus.batches(tokens, curriculum, done)):
             if done() >= 1:
                 break
-            rate = PEAK_LEARNING_RATE * min(1.0, (step + 1) / WARMUP_STEPS) * 0.5 * (1 + math.cos(math.pi * done()))
+            decay = 0.5 * (1 + math.cos(math.pi * done()))
+            rate = curriculum.peak_learning_rate * min(1.0, (step + 1) / WARMUP_STEPS) * decay
             loss = _step(model, optimizers, rate, ids, labels)
             progress.advance(int(time.monotonic() - started) - progress.done)
             progress.note(f"step {step}, loss {loss:.3f}")
@@ -128,7 +122,7 @@ def save(model: Any, tokens: Any, out: Path) -> None:
         do_sample=True, temperature=0.6, top_p=0.95, eos_token_id=tokens.eos_token_id, pad_token_id=tokens.pad_token_id
     )
     model.save_pretrained(partial, state_dict=weights)
-    tokens.save_pretrained(partial)
+    tokenizer.save_tokenizer(tokens, model.config.max_position_embeddings, partial)
     path = partial / "config.json"
     settings = json.loads(path.read_text()) | {"dtype": "bfloat16"}
     routed = settings["model_type"] == "deepseek_v3"

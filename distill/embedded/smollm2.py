@@ -21,6 +21,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from distill.embedded.tokenizer import save_tokenizer
 from distill.errors import DistillError
 
 SOURCE = {
@@ -98,10 +99,8 @@ def convert(gguf: Path, checkpoint: Path) -> None:
     logging.disable_progress_bar()
     with contextlib.redirect_stderr(io.StringIO()):  # the GGUF reader draws a bar of its own
         model, tokens = _load_model(gguf), _load_tokenizer(gguf)
-    tokens.model_max_length = model.config.max_position_embeddings
     model.save_pretrained(checkpoint)
-    tokens.save_pretrained(checkpoint)
-    _name_portable_class(checkpoint / "tokenizer_config.json")
+    save_tokenizer(tokens, model.config.max_position_embeddings, checkpoint)
 
 
 def _load_model(gguf: Path) -> Any:
@@ -136,12 +135,6 @@ def _load_tokenizer(gguf: Path) -> Any:
     )
     tokens.chat_template = read.chat_template
     return tokens
-
-
-def _name_portable_class(path: Path) -> None:
-    """Name the tokenizer's class as every version of transformers knows it, so that older servers read it too."""
-    settings = json.loads(path.read_text()) | {"tokenizer_class": "PreTrainedTokenizerFast"}
-    path.write_text(json.dumps(settings, indent=2) + "\n")
 
 
 def _requirement() -> str:

@@ -5,6 +5,7 @@ text encodes and comes back exactly. `<think>` and `</think>` are single tokens,
 `skip_special_tokens`.
 """
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,3 +63,21 @@ def build_tokenizer(corpus: Iterable[str], dialect: Dialect) -> Any:
     )
     tokenizer.chat_template = (Path(__file__).parent / dialect.template).read_text().rstrip("\n")
     return tokenizer
+
+
+def save_tokenizer(tokens: Any, max_length: int, folder: Path) -> None:
+    """Write a tokenizer into a model's folder, so that every version of transformers reads the same one from it.
+
+    transformers 5 gives a Qwen2 folder Qwen2's pre-tokenizer whatever `tokenizer.json` says, and older versions know
+    no `TokenizersBackend`. So the files say what is read, and name the class that all versions know.
+    """
+    from transformers import AutoTokenizer
+
+    tokens.model_max_length = max_length
+    tokens.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(folder).save_pretrained(folder)
+    path = folder / "tokenizer_config.json"
+    settings = json.loads(path.read_text()) | {"tokenizer_class": "PreTrainedTokenizerFast"}
+    for key in ("backend", "is_local", "local_files_only"):  # how it was loaded here
+        settings.pop(key, None)
+    path.write_text(json.dumps(settings, indent=2) + "\n")

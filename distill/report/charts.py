@@ -46,7 +46,7 @@ def intervals(bars: Sequence[Bar], low: float, high: float, zero: bool = False) 
             f'<circle cx="{x(bar.value)}" cy="{y}" r="5"/>'
             f'<text class="number" x="{WIDTH}" y="{y + 4}">{escape(bar.text)}</text></g>'
         )
-    return Markup("".join([*rows, "</svg>"]))
+    return Markup("".join([*rows, "</svg></div>"]))
 
 
 def amounts(bars: Sequence[Bar]) -> Markup:
@@ -60,7 +60,7 @@ def amounts(bars: Sequence[Bar]) -> Markup:
             f'<rect x="{LABEL}" y="{y + 4}" width="{max(width, 1):.1f}" height="{ROW - 8}" rx="2"/>'
             f'<text class="number" x="{WIDTH}" y="{y + 17}">{escape(bar.text)}</text></g>'
         )
-    return Markup("".join([*rows, "</svg>"]))
+    return Markup("".join([*rows, "</svg></div>"]))
 
 
 def curve(points: Sequence[tuple[float, float]], label: str) -> Markup:
@@ -80,12 +80,12 @@ def curve(points: Sequence[tuple[float, float]], label: str) -> Markup:
         f'{_svg_open(180)}<polyline class="curve" points="{path}"/>'
         f'<text x="0" y="{top + 6}">{max(ys):.2f}</text><text x="0" y="{bottom + 4}">{min(ys):.2f}</text>'
         f'<text x="{left}" y="174">step {xs[0]:g}</text><text class="number" x="{WIDTH}" y="174">{xs[-1]:g}</text>'
-        f"<title>{escape(label)}</title></svg>"
+        f"<title>{escape(label)}</title></svg></div>"
     )
 
 
 def histogram(groups: Sequence[tuple[str, Sequence[int]]], n_bins: int = 24) -> Markup:
-    """Two (or more) distributions of counts over the same bins, drawn as mirrored-free overlaid columns."""
+    """Two (or more) distributions of counts over the same bins, drawn one over the other."""
     values = [value for _, group in groups for value in group]
     if not values:
         return Markup("")
@@ -104,14 +104,12 @@ def histogram(groups: Sequence[tuple[str, Sequence[int]]], n_bins: int = 24) -> 
                 f'<rect class="{kind}" x="{10 + index * column:.1f}" y="{150 - height:.1f}" '
                 f'width="{column - 2:.1f}" height="{height:.1f}"/>'
             )
-    ends = (
-        f'<text x="10" y="172">{low}</text><text class="number" x="{WIDTH - 10}" y="172">{high - 1} tokens</text></svg>'
-    )
-    return Markup("".join([*rows, ends]))
+    ends = f'<text x="10" y="172">{low}</text><text class="number" x="{WIDTH - 10}" y="172">{high - 1} tokens</text>'
+    return Markup("".join([*rows, ends, "</svg></div>"]))
 
 
 def _svg_open(height: float) -> str:
-    return f'<svg viewBox="0 0 {WIDTH} {height:g}" role="img">'
+    return f'<div class="scroll"><svg viewBox="0 0 {WIDTH} {height:g}" role="img">'
 
 
 def _axis(low: float, high: float, x: object, height: float) -> str:

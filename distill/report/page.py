@@ -20,7 +20,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 EXAMPLES = """
 SELECT
     j.id AS trace, j.source, p.prompt, x.reasoning AS chain, x.answer_text AS answer, x.text,
-    j.answer AS reference, j.verdict, j.extracted, j.evidence, j.completion_tokens AS tokens
+    j.answer AS reference, j.verdict, j.reason, j.extracted, j.evidence, j.completion_tokens AS tokens
 FROM judged j JOIN problems p ON p.id = j.problem_id JOIN texts x ON x.trace_id = j.id
 WHERE (j.reason IS NULL) = $kept
 ORDER BY md5($seed || j.id) LIMIT $n

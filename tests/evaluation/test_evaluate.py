@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import workspace
 
 from distill import layout, shards
 from distill.errors import ConfigError
@@ -13,7 +14,6 @@ from distill.generation.sampler import Sampled
 from distill.generation.stats import Stats
 from distill.models import ModelRevision, write_revision
 from distill.records import Problem
-from tests import workspace
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import workspace
 
 from distill import layout
 from distill.curation.store import open_store
 from distill.report import page
 from distill.report.summary import Summary, collect
-from tests import workspace
 
 ATTACKS = (
     "<script>alert(1)</script>",
@@ -69,6 +69,8 @@ def test_numbers_are_those_of_the_scores(summary: Summary) -> None:
     numbers = summary.headline_numbers()
     assert numbers["models"]["teacher"]["all"]["pass@1"] == 0.75
     assert numbers["gains"]["tiny_qwen"]["all"]["n"] == 40
+    assert (summary.score("tiny_qwen_base", "all").no_answer, summary.score("teacher", "all").cut_off) == (1.0, 0.25)
+    assert '<td class="n">100 %</td><td class="n">0 %</td>' in html, "the base that never answers is not shown to"
 
 
 def test_a_student_that_gained_nothing_is_said_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
