@@ -26,15 +26,19 @@ def print_summary() -> None:
 
 
 def _table(summary: Summary) -> object:
-    """One row per model, one column per benchmark: pass@1 in percent with its standard error, and n x k."""
+    """One row per model, one column per benchmark, narrow enough for 80 characters."""
     from rich.table import Table
 
     table = Table(
-        box=None, pad_edge=False, title="pass@1 in %, ± standard error (problems x samples)", title_justify="left"
+        box=None,
+        pad_edge=False,
+        title="pass@1 in %, ± standard error; under each benchmark its problems x samples",
+        title_justify="left",
     )
     table.add_column("model")
     for benchmark in summary.benchmarks:
-        table.add_column(benchmark, justify="right")
+        e = summary.score(layout.TEACHER, benchmark).estimate  # every model is asked the same
+        table.add_column(f"{benchmark}\n{e.n} x {e.k}", justify="right")
     groups = [[layout.base_name(student), student] for student in summary.students]
     for models in [*groups, [layout.TEACHER]]:
         for model in models:
@@ -51,9 +55,9 @@ def _table(summary: Summary) -> object:
 
 def _cell(summary: Summary, model: str, benchmark: str) -> str:
     e = summary.score(model, benchmark).estimate
-    return f"{100 * e.mean:.1f} ± {100 * e.se:.1f} ({e.n}x{e.k})"
+    return f"{100 * e.mean:.1f} ± {100 * e.se:.1f}"
 
 
 def _gain(summary: Summary, student: str, benchmark: str) -> str:
     d = summary.gain(student, benchmark).difference
-    return f"{100 * d.mean:+.1f} [{100 * d.low:+.1f}, {100 * d.high:+.1f}]"
+    return f"{100 * d.mean:+.1f} [{100 * d.low:.1f}, {100 * d.high:.1f}]"
