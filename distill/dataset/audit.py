@@ -14,14 +14,12 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from distill.dataset.chat import Chat
+from distill.dataset.examples import Example
 from distill.errors import DataError
 from distill.prompting import THINK_CLOSE, THINK_OPEN, is_prefilled
-
-if TYPE_CHECKING:
-    from distill.dataset.tokenize import Example
 
 BIN = 64  # tokens, of the histogram of lengths
 FILE = "audit.json"
@@ -37,9 +35,7 @@ CURES = {
 }
 
 
-def prove(
-    pairs: Iterable[tuple[dict[str, Any], "Example"]], chat: Chat, max_length: int, student: str
-) -> dict[str, Any]:
+def prove(pairs: Iterable[tuple[dict[str, Any], Example]], chat: Chat, max_length: int, student: str) -> dict[str, Any]:
     """Check rows of the data set against their ids; return counts and the histogram of lengths.
 
     Raises `DataError` naming the first row that fails, the check and the cure.
@@ -68,7 +64,7 @@ def prove(
     }
 
 
-def faults(row: dict[str, Any], example: "Example", chat: Chat, max_length: int) -> Iterator[tuple[str, str]]:
+def faults(row: dict[str, Any], example: Example, chat: Chat, max_length: int) -> Iterator[tuple[str, str]]:
     """Every check that a row fails, with what was found."""
     *asked, answer = row["messages"]
     prompt, n_prompt = chat.prompt(asked), example.n_prompt

@@ -1,10 +1,8 @@
 """tokenize: the data set as token ids and labels for one student, in the student's own chat template.
 
     data/tokenized/<student>/
-      part-00000.parquet   id, source, input_ids, labels (-100 where nothing is trained), n_prompt, n_tokens
+      part-00000.parquet   the rows, see `examples`
       audit.json           what was proven of every row, what was left out, the histogram of lengths
-
-    Example(id="0d29…", source="gcd", input_ids=[1, 4093, …, 30, 2], labels=[-100, -100, …, 30, 2], n_prompt=71)
 
 Rows go through in batches, so a data set may be larger than memory. The same data set, student and seed give the
 same bytes.
@@ -15,8 +13,6 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,28 +20,9 @@ from distill import layout
 from distill.config import StudentSettings
 from distill.dataset import audit
 from distill.dataset.chat import Chat, load_chat
+from distill.dataset.examples import IGNORED, Example, read_batches, read_examples, write_examples
 from distill.errors import DataError
 from distill.models import ModelRevision
-from distill.shards import ROWS_PER_SHARD
-
-IGNORED = -100  # the label that cross-entropy skips
-BATCH = 1024  # rows
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One row of a student's training: ids and labels, (seq,) each; the first `n_prompt` are not trained."""
-
-    id: str
-    source: str
-    input_ids: list[int]
-    labels: list[int]
-    n_prompt: int
-
-    @property
-    def n_tokens(self) -> int:
-        """The length of the row."""
-        return len(self.input_ids)
 
 
 def tokenize(student: str, settings: StudentSettings, base: ModelRevision, seed: int) -> dict[str, Any]:
@@ -61,7 +38,7 @@ def tokenize(student: str, settings: StudentSettings, base: ModelRevision, seed:
     shutil.rmtree(partial, ignore_errors=True)
     left_out: dict[str, Counter[str]] = {}
     rows = (row for row in read_dataset(layout.DATASET) if wanted is None or row["id"] in wanted)
-    files = _write_shards(partial, _encode_all(rows, chat, settings.max_length, left_out))
+    files = write_examples(partial, _encode_all(rows, chat, settings.max_length, left_out))
     report = audit.prove(_pairs(layout.DATASET, partial), chat, settings.max_length, student)
     report["left_out"] = {reason: dict(sorted(left_out[reason].items())) for reason in sorted(left_out)}
     if not report["rows"]:
@@ -87,13 +64,7 @@ def read_dataset(folder: Path, columns: tuple[str, ...] = ("id", "source", "mess
     files = sorted((folder / "data").glob("*.parquet"))
     if not files:
         raise DataError(f"{folder} holds no data set; `dvc repro` writes it")
-    return _read_parquet(files, columns)
-
-
-def read_examples(folder: Path) -> Iterator[Example]:
-    """What `tokenize` wrote, in id order."""
-    columns = ("id", "source", "input_ids", "labels", "n_prompt")
-    return (Example(**row) for row in _read_parquet(sorted(folder.glob("*.parquet")), columns))
+    return read_batches(files, columns)
 
 
 def choose(dataset: Path, most: int | None, seed: int) -> set[str] | None:
@@ -153,43 +124,6 @@ def _pairs(dataset: Path, tokenized: Path) -> Iterator[tuple[dict[str, Any], Exa
         if row is None:
             raise DataError(f"row {example.id} is not in {dataset}, or not in order; run `dvc repro export` again")
         yield row, example
-
-
-def _write_shards(folder: Path, examples: Iterator[Example]) -> dict[str, str]:
-    """Write `part-00000.parquet` … in the order given. Returns the sha256 of each."""
-    folder.mkdir(parents=True)
-    files: dict[str, str] = {}
-    while True:
-        path = folder / f"part-{len(files):05d}.parquet"
-        if not _write_shard(path, islice(examples, ROWS_PER_SHARD)) and files:
-            path.unlink()
-            return files
-        with path.open("rb") as stream:
-            files[path.name] = hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _write_shard(path: Path, examples: Iterator[Example]) -> int:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    ids, count = pa.list_(pa.int32()), pa.int32()
-    types = {"id": pa.string(), "source": pa.string(), "input_ids": ids, "labels": ids}
-    schema = pa.schema(list((types | {"n_prompt": count, "n_tokens": count}).items()))
-    n = 0
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        while batch := list(islice(examples, BATCH)):
-            rows = [{name: getattr(example, name) for name in schema.names} for example in batch]
-            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
-            n += len(batch)
-    return n
-
-
-def _read_parquet(files: list[Path], columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    import pyarrow.parquet as pq
-
-    for file in files:
-        for batch in pq.ParquetFile(file).iter_batches(BATCH, columns=list(columns)):
-            yield from batch.to_pylist()
 
 
 def _lineage(dataset: Path) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from typing import Any
 
 from distill import layout
 from distill.config import StudentSettings
-from distill.dataset.tokenize import read_examples
-from distill.models import ModelRevision
+from distill.dataset.examples import read_examples
+from distill.models import ModelRevision, looks_local
 from distill.prompting import INSTRUCTION
 from distill.training import merge
 from distill.training.sft import Trained
@@ -80,6 +80,7 @@ def render_card(
         student=student,
         settings=settings,
         base=base,
+        on_hub=not looks_local(base.model),
         metrics=metrics,
         audit=audit,
         data=audit["dataset"],

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.config import StudentSettings
-from distill.dataset.tokenize import Example
+from distill.dataset.examples import Example
 from distill.errors import DataError
 from distill.models import ModelRevision
 

@@ -12,7 +12,8 @@ from distill import layout
 from distill.config import StudentSettings
 from distill.dataset import audit
 from distill.dataset.chat import Chat, chat_of
-from distill.dataset.tokenize import choose, describe, encode, read_examples, tokenize
+from distill.dataset.examples import read_examples
+from distill.dataset.tokenize import choose, describe, encode, tokenize
 from distill.errors import DataError
 from distill.models import resolve_folder
 

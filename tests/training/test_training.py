@@ -115,6 +115,7 @@ def test_an_adapter_names_its_base_not_the_folder_it_was_read_from(workspace: Pa
     ship(hub, proof, chosen, train(hub, proof, chosen))
     adapter = json.loads((layout.STUDENTS / "tiny" / "adapter" / "adapter_config.json").read_text())
     assert adapter["base_model_name_or_path"] == "owner/name"
+    assert "\nbase_model: owner/name\ntags:" in (layout.STUDENTS / "tiny" / "README.md").read_text()
 
 
 class Killed(Exception):

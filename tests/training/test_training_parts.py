@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from distill.config import StudentSettings
-from distill.dataset.tokenize import Example
+from distill.dataset.examples import Example
 from distill.errors import ConfigError
 from distill.training.device import micro_batch_size, place
 from distill.training.merge import round_stochastically
