@@ -129,6 +129,34 @@ class SamplingSettings(Settings):
     system_prompt: str | None = None
 
 
+class GenerateSettings(SamplingSettings):
+    """How the teacher is sampled, and when a problem has had enough of it.
+
+    Without `want` every problem gets `samples` traces. With it a problem is asked until that many are verified, at
+    most `samples` times. A trace that is cut at one of `budget_steps` is continued up to the next, at last to
+    `max_tokens`, where it is still wanted.
+    """
+
+    want: Positive | None = None
+    give_up_after: Positive | None = None  # failed samples of a problem without one that is verified
+    max_tokens_per_problem: Positive | None = None
+    budget_steps: list[Positive] = []
+
+    @model_validator(mode="after")
+    def limits_agree(self) -> "GenerateSettings":
+        """Limits that could never take effect are mistakes."""
+        if self.want is None:
+            for name in ("give_up_after", "max_tokens_per_problem"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"{name} is given without want, so it has no effect; set want, or remove it")
+        elif self.want > self.samples:
+            raise ValueError(f"want is {self.want} but samples is {self.samples}, the most that is asked for")
+        steps = [*self.budget_steps, self.max_tokens]
+        if steps != sorted(set(steps)):
+            raise ValueError(f"budget_steps must rise and end below max_tokens, got {steps}")
+        return self
+
+
 class VerifySettings(Settings):
     """Limits of one grading, enforced by killing the worker."""
 
@@ -208,7 +236,7 @@ class Params(Settings):
     problems: ProblemSettings
     teacher: TeacherSettings
     serving: ServingSettings = ServingSettings()
-    generate: SamplingSettings
+    generate: GenerateSettings
     verify: VerifySettings = VerifySettings()
     curate: CurateSettings = CurateSettings()
     export: ExportSettings = ExportSettings()

@@ -8,6 +8,7 @@ REVISIONS = DATA / "revisions"  # models: one JSON per model, its exact revision
 TRAIN_PROBLEMS = DATA / "problems" / "train.parquet"  # problems
 EVAL_PROBLEMS = DATA / "problems" / "eval"  # problems: one Parquet file per split
 TRACES = DATA / "traces"  # generate: Parquet shards
+SAMPLING = DATA / "sampling.parquet"  # generate: why each problem was asked no more
 VERDICTS = DATA / "verdicts"  # verify: Parquet shards
 STORE = DATA / "store.duckdb"  # curate
 FUNNEL = DATA / "funnel.json"  # curate

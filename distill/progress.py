@@ -29,6 +29,11 @@ class Tracker:
         self._at_start += n
         self._show()
 
+    def expect(self, n: int) -> None:
+        """Count `n` more items that are to be done."""
+        self.total += n
+        self._show()
+
     def note(self, text: str) -> None:
         """Set the text shown behind the numbers, as `acceptance 71 %`."""
         self.text = text
@@ -47,7 +52,7 @@ class Tracker:
         return f"{self.label}  {self.done:,}/{self.total:,} {self.unit}, {self.rate:,.1f}/s{end}{tail}"
 
     def _show(self) -> None:
-        if time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES:
+        if self.label and time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES:
             self._printed = time.monotonic()
             print(self.line(), file=sys.stderr, flush=True)
 
@@ -63,7 +68,7 @@ class _BarTracker(Tracker):
         self._task = self._bar.add_task(self.line(), total=total)
 
     def _show(self) -> None:
-        self._bar.update(self._task, completed=self.done, description=self.line())
+        self._bar.update(self._task, completed=self.done, total=self.total, description=self.line())
 
     def __enter__(self) -> "Tracker":
         self._bar.start()
@@ -75,8 +80,8 @@ class _BarTracker(Tracker):
 
 @contextmanager
 def track(label: str, total: int, unit: str = "items") -> Iterator[Tracker]:
-    """Show how a long step goes, for as long as its block runs."""
-    if not sys.stderr.isatty():
+    """Show how a long step goes, for as long as its block runs. Without a label it goes on in silence."""
+    if not label or not sys.stderr.isatty():
         yield Tracker(label, total, unit)
         return
     with _BarTracker(label, total, unit) as tracker:

@@ -122,6 +122,16 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """Why no more traces were asked of a problem; `detail` is the server's word where it refused."""
+
+    problem_id: str
+    stop: str
+    detail: str
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What one verifier, in one version (`fingerprint`), says of one trace, with a sentence of evidence."""
 

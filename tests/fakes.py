@@ -23,14 +23,16 @@ from distill.records import Problem, problem_id
 
 NEVER_S = 30.0
 TEACHER = ModelRevision("teacher", "big-model", None, "r1")
+PREFILLED = "data/models/tiny-r1"  # a model of this name answers from inside the chain, as its template opens it
 
 
 def make_problems(n: int) -> list[Problem]:
     """What is 0 + 0, what is 1 + 1, and so on."""
-    return [_problem(f"What is {i} + {i}?", str(2 * i)) for i in range(n)]
+    return [make_problem(f"What is {i} + {i}?", str(2 * i)) for i in range(n)]
 
 
-def _problem(prompt: str, answer: str) -> Problem:
+def make_problem(prompt: str, answer: str) -> Problem:
+    """A problem of the plainest kind."""
     identity = problem_id(prompt, answer, "math")
     return Problem(id=identity, source="test", domain="math", prompt=prompt, answer=answer, verifier="math")
 
@@ -50,6 +52,7 @@ class FaultyTeacher:
         self.delay_s = delay_s
         self.splits_reasoning = splits_reasoning  # "reasoning" or "reasoning_content": the field that holds the chain
         self.away_s = 0.3
+        self.reasons = True  # without it, answers hold no chain
         self.refuses = ""  # a word: every question that holds it is answered with 400
         self.served: Counter[tuple[str, int]] = Counter()
         self.requests: list[dict[str, Any]] = []
@@ -112,19 +115,46 @@ class _Server(ThreadingHTTPServer):
 
 
 def answer(body: dict[str, Any], splits_reasoning: str = "") -> dict[str, Any]:
-    """A whole reply: chain and boxed number, from the question and the seed label."""
-    question, seed = body["messages"][-1]["content"], body.get("seed", 0)
+    """A reply: chain and boxed number, from the question and the seed label; cut at the budget, or gone on with."""
+    question, seed = question_of(body), body.get("seed", 0)
     number = int(hashlib.sha256(f"{question}|{seed}".encode()).hexdigest()[:6], 16)
     chain, final = f"thinking of {number}\nfor {number % 7} steps", f"\\boxed{{{number}}}"
-    message: dict[str, Any] = {"role": "assistant", "content": f"<think>\n{chain}\n</think>\n\n{final}"}
+    n_tokens = 5 + number % 20
+    if "prompt" in body:
+        return _go_on(body, f"{chain}\n</think>\n\n{final}", n_tokens)
+    written = min(n_tokens, body["max_tokens"])
+    whole = f"<think>\n{chain}\n</think>\n\n{final}" if body["model"] != PREFILLED else f"{chain}\n</think>\n\n{final}"
+    message: dict[str, Any] = {"role": "assistant", "content": _first_tokens(whole, n_tokens, written)}
     if splits_reasoning:
         message = {"role": "assistant", "content": final, splits_reasoning: chain}
-    n_tokens = 5 + number % 20
-    cut = n_tokens > body["max_tokens"]
     return {
-        "choices": [{"index": 0, "message": message, "finish_reason": "length" if cut else "stop"}],
-        "usage": {"prompt_tokens": len(question.split()), "completion_tokens": min(n_tokens, body["max_tokens"])},
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop" if written == n_tokens else "length"}],
+        "usage": {"prompt_tokens": len(question.split()), "completion_tokens": written},
     }
+
+
+def question_of(body: dict[str, Any]) -> str:
+    """The user's turn, of a chat or inside a prompt in tiny-r1's template."""
+    if "messages" in body:
+        return str(body["messages"][-1]["content"])
+    return str(body["prompt"]).partition("<|User|>")[2].partition("<|Assistant|>")[0]
+
+
+def _go_on(body: dict[str, Any], whole: str, n_tokens: int) -> dict[str, Any]:
+    """The rest of a text of which the prompt holds the beginning."""
+    begun = body["prompt"].partition("<|Assistant|>")[2].removeprefix("<think>\n")
+    used = next(n for n in range(n_tokens) if _first_tokens(whole, n_tokens, n) == begun)
+    written = min(n_tokens, used + body["max_tokens"])
+    text = _first_tokens(whole, n_tokens, written).removeprefix(begun)
+    return {
+        "choices": [{"index": 0, "text": text, "finish_reason": "stop" if written == n_tokens else "length"}],
+        "usage": {"prompt_tokens": 9, "completion_tokens": written - used},
+    }
+
+
+def _first_tokens(text: str, n_tokens: int, n: int) -> str:
+    """The first n of the n_tokens equal pieces of a text."""
+    return text[: len(text) * n // n_tokens]
 
 
 def _handler_of(teacher: FaultyTeacher) -> type[BaseHTTPRequestHandler]:
@@ -151,11 +181,14 @@ def _handler_of(teacher: FaultyTeacher) -> type[BaseHTTPRequestHandler]:
                 teacher.headers.append(dict(self.headers))
             fault = teacher.next_fault()
             time.sleep(teacher.delay_s)
-            question = body["messages"][-1]["content"]
+            question = question_of(body)
             if teacher.refuses and teacher.refuses in question:
                 return self.send(400, {"error": {"message": "the prompt does not fit"}})
             if fault in (None, "fine"):
-                self.send(200, answer(body, teacher.splits_reasoning))
+                reply = answer(body, teacher.splits_reasoning)
+                if not teacher.reasons:
+                    reply["choices"][0]["message"]["content"] = "42"
+                self.send(200, reply)
                 with teacher.lock:
                     teacher.served[question, body.get("seed", 0)] += 1
             else:

@@ -3,11 +3,12 @@
 endpoint.py  where a model is served: a URL from the environment, or a vLLM of our own
 server.py    that vLLM: started, watched, restarted, stopped
 guard.py     the small process between a stage and its server, so that neither outlives the other
+plan.py      which samples of a problem are asked for next, and when it has had enough
 request.py   what is asked, and the key by which its answer is known again
 cache.py     every answer on disk before anything parses it
 client.py    one HTTP request, and what each way of failing means
-upstream.py  the server during a run: brought back when it dies
+upstream.py  the servers during a run: the least busy is asked, one that dies is brought back
 dispatch.py  many requests at once, each until it is settled
 stats.py     what a run measured
-sampler.py   what the parameters ask for: from the cache, else from the model; traces in the order of their ids
+sampler.py   every problem's course, from the cache or else from the model; traces in the order of their ids
 """

@@ -30,6 +30,7 @@ class Answer:
     """One message of a model as it came, with what was measured of it.
 
     `reasoning` is set where the server splits the chain off `text`. `max_tokens` is the budget that was asked for.
+    An answer that goes on from a cut one holds all of its text; `reused_tokens` of them were paid for before.
     """
 
     problem_id: str
@@ -45,6 +46,7 @@ class Answer:
     latency_s: float
     created_at: float
     attempt: int
+    reused_tokens: int = 0
 
     @property
     def slot(self) -> Slot:
@@ -74,6 +76,15 @@ class RequestCache:
         """The answer to a question under a budget: the first that landed, whichever process asked for it."""
         fitting = [answer for answer in self._answers.get(slot, []) if answer.fits(max_tokens)]
         return min(fitting, key=lambda answer: (answer.created_at, answer.text), default=None)
+
+    def find_partial(self, slot: Slot, max_tokens: int) -> Answer | None:
+        """The longest cut answer that a larger budget can go on from."""
+        cut = [
+            answer
+            for answer in self._answers.get(slot, [])
+            if answer.finish_reason == FinishReason.LENGTH and answer.completion_tokens < max_tokens
+        ]
+        return max(cut, key=lambda answer: (answer.completion_tokens, -answer.created_at), default=None)
 
     def land(self, answer: Answer) -> None:
         """Put an answer on disk, then take it in."""

@@ -10,15 +10,14 @@ Gone       no connection, or one that broke or fell silent: the server may be de
 import json
 import random
 import time
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
 
-from distill.config import SamplingSettings
-from distill.generation.cache import Answer, Slot
 from distill.generation.endpoint import Endpoint
-from distill.prompting import Message
+from distill.generation.request import Question
 from distill.records import FinishReason
 
 REFUSED = frozenset({400, 413, 422})
@@ -65,56 +64,44 @@ def pause_after(attempt: int, failure: Failure) -> float:
     return random.uniform(0, min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**attempt))
 
 
-async def ask(
-    session: aiohttp.ClientSession,
-    endpoint: Endpoint,
-    messages: list[Message],
-    sampling: SamplingSettings,
-    slot: Slot,
-    seed_label: int,
-    attempt: int,
-) -> Answer:
-    """Ask once, for one message. Raises a `Failure`."""
-    body: dict[str, Any] = {
-        "model": endpoint.model,
-        "messages": messages,
-        "n": 1,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "max_tokens": sampling.max_tokens,
-    }
-    if endpoint.seeds:
-        body["seed"] = seed_label
-    started = time.time()
-    reply = await _post(session, endpoint, body)
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a server answered. `reasoning` is set where it splits the chain off `text`."""
+
+    text: str
+    reasoning: str | None
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    latency_s: float
+
+
+async def ask(session: aiohttp.ClientSession, endpoint: Endpoint, question: Question, seed_label: int) -> Reply:
+    """Ask once, for one reply. Raises a `Failure`."""
+    body = {"model": endpoint.model, **question.body, **({"seed": seed_label} if endpoint.seeds else {})}
+    started = time.monotonic()
+    reply = await _post(session, f"{endpoint.url}/{question.path}", body, endpoint.headers)
     try:
         choice, usage = reply["choices"][0], reply["usage"]
-        message = choice["message"]
-        return Answer(
-            problem_id=slot[0],
-            sample_index=slot[1],
-            max_tokens=sampling.max_tokens,
+        message = choice["message"] if "message" in choice else {"content": choice["text"]}
+        return Reply(
             text=message.get("content") or "",
             reasoning=message.get("reasoning") or message.get("reasoning_content"),  # vLLM >= 0.16, and all before
             finish_reason=_finish_reason(choice["finish_reason"]),
             prompt_tokens=int(usage["prompt_tokens"]),
             completion_tokens=int(usage["completion_tokens"]),
-            seed_label=seed_label,
-            engine=endpoint.engine,
-            latency_s=time.time() - started,
-            created_at=time.time(),
-            attempt=attempt,
+            latency_s=time.monotonic() - started,
         )
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise Busy(f"a reply of another shape ({type(error).__name__}: {error})") from error
 
 
-async def _post(session: aiohttp.ClientSession, endpoint: Endpoint, body: dict[str, Any]) -> dict[str, Any]:
+async def _post(
+    session: aiohttp.ClientSession, url: str, body: dict[str, Any], headers: dict[str, str]
+) -> dict[str, Any]:
     """POST and read a JSON object, with every failure turned into one of the classes above."""
     try:
-        async with session.post(
-            f"{endpoint.url}/chat/completions", json=body, headers=endpoint.headers, allow_redirects=False
-        ) as response:
+        async with session.post(url, json=body, headers=headers, allow_redirects=False) as response:
             text = await response.text(errors="replace")
             _raise_for_status(response.status, text, response.headers.get("Retry-After"))
         reply = json.loads(text)

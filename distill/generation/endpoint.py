@@ -1,6 +1,7 @@
 """Where a model is served. Placement comes from the environment and never from params, so another host re-runs nothing.
 
-DISTILL_TEACHER_URL      an OpenAI-compatible server, as https://host/v1; without it vLLM is started here
+DISTILL_TEACHER_URL      an OpenAI-compatible server, as https://host/v1, or several with commas between them;
+                         without it vLLM is started here
 DISTILL_TEACHER_API_KEY  its key; read at the moment of use, never logged, never stored
 DISTILL_CONCURRENCY      requests in flight; by default the server's max_num_seqs
 """
@@ -38,15 +39,19 @@ class Endpoint:
         return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
 
 
-def from_environment(model: ModelRevision) -> Endpoint | None:
-    """The endpoint that the environment names for this model, if it names one."""
-    url = os.environ.get(url_variable(model.name), "").rstrip("/")
-    if not url:
-        return None
-    if not url.startswith(("http://", "https://")):
-        raise ConfigError(f"{url_variable(model.name)} must be like https://host/v1, got {url!r}")
-    key = os.environ.get(f"DISTILL_{model.name.upper()}_API_KEY")
-    return Endpoint(url if url.endswith("/v1") else f"{url}/v1", model.model, "url", seeds=True, api_key=key)
+def from_environment(model: ModelRevision) -> list[Endpoint]:
+    """The endpoints that the environment names for this model, if it names any."""
+    variable = url_variable(model.name)
+    key = os.environ.get(f"{variable.removesuffix('_URL')}_API_KEY")
+    found = []
+    for part in os.environ.get(variable, "").split(","):
+        url = part.strip().rstrip("/")
+        if url and not url.startswith(("http://", "https://")):
+            raise ConfigError(f"{variable} must be like https://host/v1, or several with commas between, got {url!r}")
+        if url:
+            url = url if url.endswith("/v1") else f"{url}/v1"
+            found.append(Endpoint(url, model.model, "url", seeds=True, api_key=key))
+    return found
 
 
 def concurrency(server: ServerSettings) -> int:

@@ -6,14 +6,33 @@ of it either.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from distill.config import SamplingSettings
+from distill.generation.cache import Answer
 from distill.models import ModelRevision
-from distill.prompting import INSTRUCTION, Message, is_prefilled, render_messages, render_prompt, template_hash
+from distill.prompting import (
+    INSTRUCTION,
+    THINK_CLOSE,
+    THINK_OPEN,
+    Message,
+    is_prefilled,
+    render_messages,
+    render_prompt,
+    template_hash,
+)
 from distill.records import Problem, content_id
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One request: the path under the server's URL, its body, and the text that its reply goes on from."""
+
+    path: str
+    body: dict[str, Any]
+    before: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +43,12 @@ class Recipe:
     prefilled: bool
     sampling: SamplingSettings
     seed: int
+    tokenizer: Any = field(default=None, repr=False, compare=False)  # None behind a URL that keeps it to itself
+
+    @property
+    def can_continue(self) -> bool:
+        """Whether a cut answer can be gone on with: that takes the text of the prompt, so the model's template."""
+        return self.tokenizer is not None
 
     def messages(self, problem: Problem) -> list[Message]:
         """The chat messages of one problem."""
@@ -33,21 +58,40 @@ class Recipe:
         """A seed of its own for every sample, in 31 bits."""
         return int(content_id("seed", self.seed, problem, sample_index)[:8], 16) >> 1
 
+    def question(self, problem: Problem, budget: int, partial: Answer | None) -> Question:
+        """What to ask for an answer of at most `budget` tokens, gone on from `partial` where there is one."""
+        sampling = {"n": 1, "temperature": self.sampling.temperature, "top_p": self.sampling.top_p}
+        if partial is None:
+            return Question("chat/completions", {"messages": self.messages(problem), "max_tokens": budget, **sampling})
+        before = self.text_of(partial)
+        prompt = render_prompt(self.tokenizer, self.messages(problem)) + before
+        left = budget - partial.completion_tokens
+        # The template wrote the tokens that begin a text already.
+        body = {"prompt": prompt, "max_tokens": left, "add_special_tokens": False, **sampling}
+        return Question("completions", body, before)
+
+    def text_of(self, answer: Answer) -> str:
+        """An answer as one text, from where the prompt ends. A server that splits off the chain says it in two."""
+        if answer.reasoning is None:
+            return answer.text
+        opened = answer.reasoning if self.prefilled else f"{THINK_OPEN}\n{answer.reasoning}"
+        return f"{opened}\n{THINK_CLOSE}\n\n{answer.text}" if answer.text else opened
+
 
 def recipe(model: ModelRevision, sampling: SamplingSettings, dtype: str, seed: int) -> Recipe:
     """The recipe of a run. A model behind a URL keeps its template to itself, so its name stands for it."""
-    template, prefilled = _read_template(model) if model.path else ("url", False)
-    settings = sampling.model_dump(exclude={"samples", "max_tokens"})
+    tokenizer = _load_tokenizer(model) if model.path else None
+    template = template_hash(str(tokenizer.chat_template)) if tokenizer else "url"
+    prefilled = bool(tokenizer) and is_prefilled(render_prompt(tokenizer, render_messages("?")))
+    settings = sampling.model_dump(include={"temperature", "top_p", "system_prompt"})
     key = content_id("request", model.model, model.revision, template, INSTRUCTION, settings, dtype, seed)
-    return Recipe(key, prefilled, sampling, seed)
+    return Recipe(key, prefilled, sampling, seed, tokenizer)
 
 
-def _read_template(model: ModelRevision) -> tuple[str, bool]:
-    """The hash of a local model's chat template, and whether it ends inside an opened chain."""
+def _load_tokenizer(model: ModelRevision) -> Any:
     from transformers import AutoTokenizer
 
-    tokenizer: Any = AutoTokenizer.from_pretrained(model.path)
-    return template_hash(str(tokenizer.chat_template)), is_prefilled(render_prompt(tokenizer, render_messages("?")))
+    return AutoTokenizer.from_pretrained(model.path)
 
 
 def context_of(model: ModelRevision, wanted: int) -> int:

@@ -1,58 +1,183 @@
 """What the parameters ask of a model, as traces: from the cache where they are there, from the model where not.
 
-The cache decides what is missing, `dispatch` asks for it, and the traces are read back from disk, sorted by id: the
-same answers give the same rows, however often and by however many processes they were asked for.
+Each problem runs its course (`plan`) over the answers in the cache; what is missing there is asked for by `dispatch`.
+At the end the courses are run again over what is on disk, so the same answers give the same rows, however often, in
+whatever order and by however many processes they were asked for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from distill.config import SamplingSettings
-from distill.errors import ConfigError, DataError, Incomplete
+from distill.errors import ConfigError, DataError, Incomplete, ServerError
 from distill.generation import request
-from distill.generation.cache import Answer, RequestCache
-from distill.generation.dispatch import MAX_ATTEMPTS, Dispatcher, Job
+from distill.generation.cache import Answer, RequestCache, Slot
+from distill.generation.dispatch import MAX_ATTEMPTS, Dispatcher, Landed
 from distill.generation.endpoint import Serving
+from distill.generation.plan import Course, Job, Rules, Stop
 from distill.generation.stats import Stats
-from distill.generation.upstream import Upstream
+from distill.generation.upstream import Fleet
 from distill.models import ModelRevision
-from distill.prompting import THINK_CLOSE, THINK_OPEN, split_completion
-from distill.records import Problem, Trace, content_id, trace_id
+from distill.prompting import split_completion
+from distill.records import FinishReason, Problem, Sampling, Trace, content_id, trace_id
+
+PROBES = 3  # answers that show whether chains of thought come
+Grader = Callable[[Sequence[Trace]], set[str]]  # the ids of those that are right
 
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """The traces that the parameters ask for, sorted by id, what it took to have them, and why some are not there."""
+    """The traces that the parameters ask for, sorted by id, what it took, and what became of each problem."""
 
     traces: list[Trace]
     stats: Stats
+    stops: dict[str, Stop] = field(default_factory=dict)  # problem id -> why no more was asked
     refusals: dict[str, str] = field(default_factory=dict)  # problem id -> why the server will never answer it
+
+    def rows(self) -> list[Sampling]:
+        """What became of each problem, by its id."""
+        return [Sampling(problem_id=p, stop=s, detail=self.refusals.get(p, "")) for p, s in sorted(self.stops.items())]
+
+
+class Courses:
+    """Every problem's course over one cache. `advance` and `take_in` return what has to be asked."""
+
+    def __init__(
+        self, problems: Sequence[Problem], rules: Rules, cache: RequestCache, trace: "Tracer", refused: set[Slot]
+    ) -> None:
+        self.cache, self.trace, self.refused = cache, trace, refused
+        self._probes: list[Trace] = []
+        distinct = {problem.id: problem for problem in problems}  # two splits may share one
+        self.of = {name: Course(problem, rules) for name, problem in distinct.items()}
+
+    def advance(self, courses: Iterable[Course]) -> list[Job]:
+        """Open the next round of courses of which nothing is open, as far as the cache goes."""
+        missing: list[Job] = []
+        fresh = [job for course in courses for job in course.next_round()]
+        while fresh:
+            known: list[Landed] = []
+            for job in fresh:
+                answer = self.cache.find(job.slot, job.budget)
+                if answer is not None or job.slot in self.refused:
+                    known.append((job, answer))
+                else:
+                    missing.append(job)
+            fresh = [job for course in self._settle(known) for job in course.next_round()]
+        return missing
+
+    def take_in(self, landed: Sequence[Landed]) -> list[Job]:
+        """Settle what landed, and open the rounds that follow. Raises `ServerError` where no chain of thought comes."""
+        if self.trace.must_reason and len(self._probes) < PROBES:
+            self._probe([answer for _, answer in landed if answer is not None])
+        return self.advance(self._settle(landed))
+
+    def answers(self) -> list[Answer]:
+        """What the courses came to: the last answer of every sample."""
+        return [answer for course in self.of.values() for answer in course.answers.values()]
+
+    def _probe(self, answers: Sequence[Answer]) -> None:
+        """See that the first answers hold what all the others are asked for."""
+        ended = [self.trace.row(answer) for answer in answers if answer.finish_reason == FinishReason.STOP]
+        self._probes += ended[: PROBES - len(self._probes)]
+        if len(self._probes) == PROBES and not any(row.reasoning for row in self._probes):
+            model = self.trace.model
+            raise ServerError(
+                f"the first {PROBES} answers of {model.model} hold no chain of thought; it is no reasoning model, or "
+                "its server drops the chain: vLLM sends it with --reasoning-parser deepseek_r1, or inline with none"
+            )
+
+    def _settle(self, landed: Sequence[Landed]) -> list[Course]:
+        """Settle jobs and return the courses of which nothing is open any more."""
+        right = self.trace.verified([answer for _, answer in landed if answer is not None])
+        touched: dict[str, Course] = {}
+        for job, answer in landed:
+            course = touched[job.problem.id] = self.of[job.problem.id]
+            if answer is None:
+                course.refuse(job)
+            else:
+                course.settle(job, answer, answer.slot in right)
+        return [course for course in touched.values() if not course.open]
+
+
+@dataclass(frozen=True, slots=True)
+class Tracer:
+    """Turns answers into rows, and asks the grader which are right."""
+
+    model: ModelRevision
+    recipe: request.Recipe
+    grade: Grader | None
+    must_reason: bool = False
+
+    def verified(self, answers: Sequence[Answer]) -> set[Slot]:
+        """The slots of those that are right; none where nobody asks."""
+        if self.grade is None:
+            return set()
+        rows = [self.row(answer) for answer in answers if answer.finish_reason == FinishReason.STOP]
+        right = self.grade(rows) if rows else set()
+        return {(row.problem_id, row.sample_index) for row in rows if row.id in right}
+
+    def row(self, answer: Answer) -> Trace:
+        """The row of an answer: its text with the chain in its place, and the split of it."""
+        text = self.recipe.text_of(answer)
+        split = split_completion(text, self.recipe.prefilled)
+        return Trace(
+            id=trace_id(answer.problem_id, answer.sample_index, self.recipe.key),
+            problem_id=answer.problem_id,
+            sample_index=answer.sample_index,
+            request_key=self.recipe.key,
+            model=self.model.model,
+            model_revision=self.model.revision,
+            text=text,
+            reasoning=split.reasoning,
+            answer_text=split.answer,
+            finish_reason=answer.finish_reason,
+            prompt_tokens=answer.prompt_tokens,
+            completion_tokens=answer.completion_tokens,
+            max_tokens=answer.max_tokens,
+            seed_label=answer.seed_label,
+            engine=answer.engine,
+        )
 
 
 def sample_problems(
-    problems: Sequence[Problem], model: ModelRevision, sampling: SamplingSettings, serving: Serving, seed: int
+    problems: Sequence[Problem],
+    model: ModelRevision,
+    sampling: SamplingSettings,
+    serving: Serving,
+    seed: int,
+    grade: Grader | None = None,
+    must_reason: bool = False,
 ) -> Sampled:
-    """`sampling.samples` answers to every problem, from the cache where they are there.
+    """What the rules in `sampling` ask for of every problem, from the cache where it is there.
 
-    A problem that the server refuses (its prompt does not fit, say) has no trace; it is in `refusals`. Raises
-    `Incomplete` when attempts ran out, `DataError` when every request is refused, and `ServerError` when there is no
-    server to be had. What landed before stays landed.
+    `grade` says which traces are right, where the rules want verified ones; with `must_reason` the first answers have
+    to hold a chain of thought. A problem that the server refuses (its prompt does not fit, say) has no trace; it is in
+    `refusals`. Raises `Incomplete` when attempts ran out, `DataError` when every request is refused, and `ServerError`
+    when there is no server to be had. What landed stays landed.
     """
     _check(model, sampling, serving)
-    recipe = request.recipe(model, sampling, serving.dtype, seed)
-    cache = RequestCache(recipe.key)
-    jobs = [Job(problem, index) for problem in _distinct(problems) for index in range(sampling.samples)]
-    missing = [job for job in jobs if cache.find(job.slot, sampling.max_tokens) is None]
-    stats = Stats(requested=len(jobs), from_cache=len(jobs) - len(missing), torn_lines=cache.torn_lines)
-    refusals: dict[str, str] = {}
-    if missing:
-        refusals = _sample(missing, recipe, cache, model, serving, stats)
-        cache = RequestCache(recipe.key)  # with what another process landed meanwhile, as every later run will see it
-    found = [cache.find(job.slot, sampling.max_tokens) for job in jobs]
-    answers = [answer for answer in found if answer is not None]
+    recipe, rules = request.recipe(model, sampling, serving.dtype, seed), Rules.of(sampling)
+    trace = Tracer(model, recipe, grade if rules.want is not None else None, must_reason)
+    stats, refusals = Stats(), dict[Slot, str]()
+    while True:
+        # Read anew after asking, with what another process landed meanwhile: as every later run will see it.
+        cache = RequestCache(recipe.key)
+        courses = Courses(problems, rules, cache, trace, set(refusals))
+        missing = courses.advance(courses.of.values())
+        if not stats.sampled:
+            stats.from_cache, stats.torn_lines = len(courses.answers()), cache.torn_lines
+        if not missing:
+            break
+        refusals |= _ask(missing, courses, serving, stats)
+    answers = courses.answers()
+    if refusals and not answers:
+        raise DataError(f"{model.name} refuses every request ({next(iter(refusals.values()))})")
+    stops = {name: course.stop for name, course in courses.of.items() if course.stop is not None}
+    stats.requested, stats.refused = len(answers) + len(refusals), len(refusals)
     stats.finish_reasons.update(answer.finish_reason for answer in answers)
-    traces = [_trace(answer, model, recipe) for answer in answers]
-    return Sampled(sorted(traces, key=lambda trace: trace.id), stats, refusals)
+    stats.stops.update(stops.values())
+    traces = sorted((trace.row(answer) for answer in answers), key=lambda row: row.id)
+    return Sampled(traces, stats, stops, {problem: reason for (problem, _), reason in refusals.items()})
 
 
 def _check(model: ModelRevision, sampling: SamplingSettings, serving: Serving) -> None:
@@ -65,62 +190,19 @@ def _check(model: ModelRevision, sampling: SamplingSettings, serving: Serving) -
         )
 
 
-def _distinct(problems: Sequence[Problem]) -> list[Problem]:
-    """Every problem once: two splits may share one."""
-    return list({problem.id: problem for problem in problems}.values())
-
-
-def _sample(
-    missing: list[Job],
-    recipe: request.Recipe,
-    cache: RequestCache,
-    model: ModelRevision,
-    serving: Serving,
-    stats: Stats,
-) -> dict[str, str]:
-    """Ask for what is missing. Returns the refused problems; raises when anything else is left."""
+def _ask(missing: list[Job], courses: Courses, serving: Serving, stats: Stats) -> dict[Slot, str]:
+    """Ask for what is missing. Returns what the server refused; raises when anything else is left."""
+    model, recipe, cache = courses.trace.model, courses.trace.recipe, courses.cache
     seed = int(content_id(recipe.key, [job.slot for job in missing])[:8], 16)
-    dispatcher = Dispatcher(recipe, cache, Upstream(model, serving, seed, stats), stats)
+    dispatcher = Dispatcher(recipe, cache, Fleet(model, serving, seed, stats), stats, courses.take_in)
     try:
-        dispatcher.run(missing, stats.requested)
+        dispatcher.run(missing, len(courses.answers()))
     finally:
         cache.close()
     if dispatcher.undone:
         reason = next(iter(dispatcher.undone.values()))
         raise Incomplete(
-            f"{len(dispatcher.undone)} of {stats.requested} answers of {model.name} are missing after {MAX_ATTEMPTS} "
-            f"attempts ({reason}); what landed is kept, run again to ask for the rest"
+            f"{len(dispatcher.undone)} answers of {model.name} are missing after {MAX_ATTEMPTS} attempts ({reason}); "
+            "what landed is kept, run again to ask for the rest"
         )
-    if len(dispatcher.refused) == stats.requested:
-        raise DataError(f"{model.name} refuses every request ({next(iter(dispatcher.refused.values()))})")
-    stats.refused = len(dispatcher.refused)
-    return {problem: reason for (problem, _), reason in dispatcher.refused.items()}
-
-
-def _trace(answer: Answer, model: ModelRevision, recipe: request.Recipe) -> Trace:
-    """The row of an answer: its text with the chain in its place, and the split of it."""
-    text = answer.text if answer.reasoning is None else _rejoin(answer)
-    split = split_completion(text, recipe.prefilled)
-    return Trace(
-        id=trace_id(answer.problem_id, answer.sample_index, recipe.key),
-        problem_id=answer.problem_id,
-        sample_index=answer.sample_index,
-        request_key=recipe.key,
-        model=model.model,
-        model_revision=model.revision,
-        text=text,
-        reasoning=split.reasoning,
-        answer_text=split.answer,
-        finish_reason=answer.finish_reason,
-        prompt_tokens=answer.prompt_tokens,
-        completion_tokens=answer.completion_tokens,
-        max_tokens=answer.max_tokens,
-        seed_label=answer.seed_label,
-        engine=answer.engine,
-    )
-
-
-def _rejoin(answer: Answer) -> str:
-    """The message of a server that splits off the chain, as one that does not would have sent it."""
-    opened = f"{THINK_OPEN}\n{answer.reasoning}"
-    return f"{opened}\n{THINK_CLOSE}\n\n{answer.text}" if answer.text else opened
+    return dispatcher.refused

@@ -12,6 +12,7 @@ class Stats:
     requested: int = 0
     from_cache: int = 0
     sampled: int = 0
+    continued: int = 0
     refused: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -21,6 +22,7 @@ class Stats:
     torn_lines: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     finish_reasons: Counter[str] = field(default_factory=Counter)
+    stops: Counter[str] = field(default_factory=Counter)
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -30,5 +32,5 @@ class Stats:
     def metrics(self) -> dict[str, Any]:
         """As JSON, with the rate of the tokens that this run sampled."""
         values = {name: getattr(self, name) for name in self.__slots__}
-        counts = {"failures": dict(self.failures), "finish_reasons": dict(self.finish_reasons)}
+        counts = {name: dict(getattr(self, name)) for name in ("failures", "finish_reasons", "stops")}
         return values | counts | {"tokens_per_second": self.tokens_per_second}

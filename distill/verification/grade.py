@@ -50,7 +50,7 @@ def grade_traces(
 
 
 def grade(problems: Iterable[Problem], traces: Sequence[Trace], settings: VerifySettings, label: str) -> Grading:
-    """Grade traces against their problems; `label` names the progress line.
+    """Grade traces against their problems; `label` names the progress line, an empty one shows none.
 
     Raises `DataError` for a trace without its problem, `DistillError` when the verifier fails its self-test.
     """
@@ -58,7 +58,7 @@ def grade(problems: Iterable[Problem], traces: Sequence[Trace], settings: Verify
     name = fingerprint()
     decided: dict[str, tuple[Finding, str | None]] = {}
     waiting: dict[Pair, list[str]] = {}
-    with track(label, len(traces), "traces") as progress, Cache(name) as cache:
+    with track(label, len(traces), "traces") as progress:
         for trace in traces:
             problem = _problem_of(trace, by_id)
             try:
@@ -67,7 +67,7 @@ def grade(problems: Iterable[Problem], traces: Sequence[Trace], settings: Verify
             except NeedsParser:
                 waiting.setdefault((problem.answer, _final_box(trace)), []).append(trace.id)
         n_cached = 0
-        for pair, finding, cached in _in_pool(symbolic.compare, list(waiting), settings, cache):
+        for pair, finding, cached in _in_pool(symbolic.compare, list(waiting), settings):
             n_cached += cached
             decided |= {trace: (finding, pair[1]) for trace in waiting[pair]}
             progress.advance(len(waiting[pair]))
@@ -84,9 +84,8 @@ def check_gold(problems: Sequence[Problem], settings: VerifySettings) -> dict[st
             outcomes[problem.id] = _check(problem).outcome
         except NeedsParser:
             waiting.setdefault(problem.answer, []).append(problem.id)
-    with Cache(fingerprint()) as cache:
-        for gold, finding, _ in _in_pool(symbolic.check, list(waiting), settings, cache):
-            outcomes |= dict.fromkeys(waiting[gold], finding.outcome)
+    for gold, finding, _ in _in_pool(symbolic.check, list(waiting), settings):
+        outcomes |= dict.fromkeys(waiting[gold], finding.outcome)
     return outcomes
 
 
@@ -162,22 +161,25 @@ def _check(problem: Problem) -> Finding:
 
 
 def _in_pool(
-    function: Callable[[Item], Finding], items: list[Item], settings: VerifySettings, cache: Cache
+    function: Callable[[Item], Finding], items: list[Item], settings: VerifySettings
 ) -> Iterator[tuple[Item, Finding, bool]]:
     """Yield every item with its finding and whether an earlier run had made it."""
+    if not items:
+        return
     keys = {item: content_id(function.__name__, item) for item in items}
     missing = []
-    for item in items:
-        if known := cache.get(keys[item]):
-            yield item, known, True
-        else:
-            missing.append(item)
-    if missing:
-        _prove_parser(settings)
-    for index, answer in pool.run(function, missing, settings.timeout_s, PRELOAD):
-        finding = answer if isinstance(answer, Finding) else Finding(answer.outcome, Method.NONE, answer.evidence)
-        cache.put(keys[missing[index]], finding)
-        yield missing[index], finding, False
+    with Cache(fingerprint()) as cache:
+        for item in items:
+            if known := cache.get(keys[item]):
+                yield item, known, True
+            else:
+                missing.append(item)
+        if missing:
+            _prove_parser(settings)
+        for index, answer in pool.run(function, missing, settings.timeout_s, PRELOAD):
+            finding = answer if isinstance(answer, Finding) else Finding(answer.outcome, Method.NONE, answer.evidence)
+            cache.put(keys[missing[index]], finding)
+            yield missing[index], finding, False
 
 
 _proven = False

@@ -30,10 +30,16 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Sampled]:
     """Sample problems from a faulty teacher."""
 
     def sample(
-        teacher: FaultyTeacher, problems: list[Problem], samples: int = 2, seed: int = 17, **sampling: object
+        teacher: FaultyTeacher,
+        problems: list[Problem],
+        samples: int = 2,
+        seed: int = 17,
+        must_reason: bool = False,
+        **sampling: object,
     ) -> Sampled:
         monkeypatch.setenv("DISTILL_TEACHER_URL", teacher.url)
         settings = SamplingSettings.model_validate({"samples": samples, "max_tokens": 64, **sampling})
-        return sample_problems(problems, TEACHER, settings, Serving("bfloat16", 1024, ServerSettings()), seed)
+        serving = Serving("bfloat16", 1024, ServerSettings())
+        return sample_problems(problems, TEACHER, settings, serving, seed, must_reason=must_reason)
 
     return sample

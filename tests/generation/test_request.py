@@ -57,25 +57,27 @@ def test_the_context_is_the_models_own_where_that_is_smaller(tmp_path: Path) -> 
 
 
 URLS = [
-    ("http://host:8000", "http://host:8000/v1"),
-    ("https://host/v1/", "https://host/v1"),
-    ("https://host/api/v1", "https://host/api/v1"),
+    ("http://host:8000", ["http://host:8000/v1"]),
+    ("https://host/v1/", ["https://host/v1"]),
+    ("https://host/api/v1", ["https://host/api/v1"]),
+    ("http://a:1, http://b:2/v1,", ["http://a:1/v1", "http://b:2/v1"]),
+    ("", []),
 ]
 
 
 @pytest.mark.parametrize(("given", "used"), URLS)
-def test_a_url_ends_in_v1(given: str, used: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_urls_end_in_v1(given: str, used: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISTILL_TEACHER_URL", given)
     monkeypatch.setenv("DISTILL_TEACHER_API_KEY", "s3cret")
     found = endpoint.from_environment(TEACHER)
-    assert found is not None
-    assert found.url == used
+    assert [place.url for place in found] == used
     assert "s3cret" not in repr(found)
 
 
-def test_no_url_means_a_server_of_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("DISTILL_TEACHER_URL", raising=False)
-    assert endpoint.from_environment(TEACHER) is None
+def test_a_url_that_is_none_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISTILL_TEACHER_URL", "http://a:1,host:8000")
+    with pytest.raises(ConfigError, match=r"must be like https://host/v1.*'host:8000'"):
+        endpoint.from_environment(TEACHER)
 
 
 @pytest.mark.parametrize(("variable", "value"), [("DISTILL_TEACHER_URL", "host:8000"), ("DISTILL_CONCURRENCY", "many")])

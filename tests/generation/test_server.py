@@ -13,10 +13,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from fakes import make_problems
+from fakes import make_problem, make_problems
 
 from distill import models
-from distill.config import SamplingSettings, ServerSettings
+from distill.config import GenerateSettings, SamplingSettings, ServerSettings
 from distill.errors import ServerError
 from distill.generation import server, upstream
 from distill.generation.cache import RequestCache
@@ -27,6 +27,10 @@ from distill.models import ModelRevision
 
 SERVING = Serving("bfloat16", 1024, ServerSettings(max_num_seqs=8))
 FAKES = Path(__file__).parents[1] / "fakes.py"
+SUMS = [  # of the kind that tiny-r1 can do
+    make_problem(f"State the final answer to the following arithmetic problem: {i} + {97 - i} =", "97")
+    for i in range(11, 91)
+]
 
 
 @pytest.fixture
@@ -99,7 +103,7 @@ def mortal(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     monkeypatch.setattr(
         Server, "_command", lambda _, port, seed: [sys.executable, str(FAKES), str(port), str(lives.pop(0))]
     )
-    monkeypatch.setattr("distill.generation.request._read_template", lambda _: ("template", False))
+    monkeypatch.setattr("distill.generation.request._load_tokenizer", lambda _: None)
     monkeypatch.setenv("PYTHONPATH", str(FAKES.parents[1]))
     yield lives
     assert not [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
@@ -208,3 +212,27 @@ def test_vllm_names_what_is_wrong_with_a_model(model: ModelRevision) -> None:
     with pytest.raises(ServerError, match=r"vLLM could not serve models/small: .*model_type") as caught:
         Server(model, SERVING).start()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.serving
+@pytest.mark.timeout(300)
+def test_vllm_continues_as_if_it_had_not_been_cut(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At temperature 0 a trace that is cut twice and continued is the uninterrupted one, but for rounding."""
+    monkeypatch.delenv("DISTILL_TEACHER_URL", raising=False)
+    monkeypatch.delenv("DISTILL_CONCURRENCY")
+    monkeypatch.setattr("distill.generation.dispatch.REPLY_TIMEOUT_S", 300.0)
+    teacher = models.resolve_folder("teacher", str(root / "data/models/tiny-r1"))
+    serving = Serving("bfloat16", 1024, ServerSettings(max_num_seqs=64))
+    texts, spent = [], []
+    for state, steps in (("whole", []), ("stepped", [20, 45])):
+        monkeypatch.setenv("DVC_ROOT", str(tmp_path / state))
+        sampling = GenerateSettings(samples=1, temperature=0.0, top_p=1.0, max_tokens=300, budget_steps=steps)
+        sampled = sample_problems(SUMS, teacher, sampling, serving, 17)
+        texts.append({trace.problem_id: trace.text for trace in sampled.traces})
+        spent.append((sampled.stats.completion_tokens, sum(trace.completion_tokens for trace in sampled.traces)))
+    whole, stepped = texts
+    n_equal = sum(whole[name] == stepped[name] for name in whole)
+    assert len(whole) == len(stepped) == len(SUMS)
+    assert n_equal >= 0.95 * len(whole), f"{len(whole) - n_equal} of {len(whole)} differ"
+    assert all(paid == kept for paid, kept in spent), "tokens were counted twice"
+    assert sampled.stats.continued > len(SUMS)
