@@ -53,6 +53,17 @@ def summary() -> None:
 
 
 @app.command()
+def status() -> None:
+    """Say how far generate and evaluate are, also while they run."""
+    from distill import config
+    from distill.generation import view
+
+    price = config.load().price.usd_per_hour
+    for found in view.read_all():
+        typer.echo(view.describe(found, price))
+
+
+@app.command()
 def sql(query: str) -> None:
     """Ask the store one question, read-only: distill sql "from funnel"."""
     from distill.curation import inspect

@@ -14,7 +14,7 @@ class Tracker:
     def __init__(self, label: str, total: int, unit: str) -> None:
         self.label, self.total, self.unit = label, total, unit
         self.done = 0
-        self.text = ""
+        self.notes: tuple[str, ...] = ()
         self._started = self._printed = time.monotonic()
         self._at_start = 0
 
@@ -34,9 +34,9 @@ class Tracker:
         self.total += n
         self._show()
 
-    def note(self, text: str) -> None:
-        """Set the text shown behind the numbers, as `acceptance 71 %`."""
-        self.text = text
+    def note(self, *texts: str) -> None:
+        """Set what is shown behind the numbers, as `acceptance 71 %`; a terminal gives each text a line of its own."""
+        self.notes = texts
         self._show()
 
     @property
@@ -44,12 +44,18 @@ class Tracker:
         """Items per second of this run."""
         return (self.done - self._at_start) / max(time.monotonic() - self._started, 1e-9)
 
+    @property
+    def left_s(self) -> float:
+        """Seconds to the end at this rate; infinite while nothing was done."""
+        return (self.total - self.done) / self.rate if self.rate > 0 else float("inf")
+
     def line(self) -> str:
         """The state as one line of text."""
-        left = (self.total - self.done) / self.rate if self.rate > 0 else float("inf")
-        end = f", {_clock(left)} left" if self.done < self.total and left < 1e6 else ""
-        tail = f", {self.text}" if self.text else ""
-        return f"{self.label}  {self.done:,}/{self.total:,} {self.unit}, {self.rate:,.1f}/s{end}{tail}"
+        return ", ".join((self._counts(), *self.notes))
+
+    def _counts(self) -> str:
+        end = f", {_clock(self.left_s)} left" if self.done < self.total and self.left_s < 1e6 else ""
+        return f"{self.label}  {self.done:,}/{self.total:,} {self.unit}, {self.rate:,.1f}/s{end}"
 
     def _show(self) -> None:
         if self.label and time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES:
@@ -64,11 +70,13 @@ class _BarTracker(Tracker):
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
         super().__init__(label, total, unit)
-        self._bar = Progress(SpinnerColumn(), BarColumn(bar_width=24), TextColumn("{task.description}"), transient=True)
-        self._task = self._bar.add_task(self.line(), total=total)
+        self._bar = Progress(SpinnerColumn(), BarColumn(bar_width=16), TextColumn("{task.description}"), transient=True)
+        self._task = self._bar.add_task(self._counts(), total=total)
 
     def _show(self) -> None:
-        self._bar.update(self._task, completed=self.done, total=self.total, description=self.line())
+        self._bar.update(
+            self._task, completed=self.done, total=self.total, description="\n".join((self._counts(), *self.notes))
+        )
 
     def __enter__(self) -> "Tracker":
         self._bar.start()

@@ -22,6 +22,7 @@ from distill.generation.plan import Job
 from distill.generation.request import Recipe
 from distill.generation.stats import Stats
 from distill.generation.upstream import Fleet, Upstream
+from distill.generation.view import View
 from distill.models import url_variable
 from distill.progress import Tracker, track
 
@@ -63,7 +64,9 @@ class Dispatcher:
             self._started = time.monotonic()
             with track(f"ask {self.fleet.model.name}", done + len(jobs), "answers") as progress:
                 progress.skip(done)
+                self._view = View(self.fleet.model.name, self.stats, progress)
                 await self._settle_all(jobs, progress)
+                self._view.close()
         finally:
             self.fleet.close()
             self.stats.wall_s += time.monotonic() - self._started if self._started else 0.0
@@ -179,7 +182,8 @@ class Dispatcher:
         self.stats.prompt_tokens += answer.prompt_tokens
         self.stats.completion_tokens += answer.completion_tokens - answer.reused_tokens
         progress.advance()
-        progress.note(f"{self.stats.completion_tokens / (time.monotonic() - self._started):,.0f} tokens/s")
+        self._view.in_flight = sum(upstream.in_flight for upstream in self.fleet.upstreams)
+        self._view.update()
 
 
 async def _until_signalled(work: Coroutine[Any, Any, None]) -> None:

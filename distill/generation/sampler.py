@@ -43,9 +43,15 @@ class Courses:
     """Every problem's course over one cache. `advance` and `take_in` return what has to be asked."""
 
     def __init__(
-        self, problems: Sequence[Problem], rules: Rules, cache: RequestCache, trace: "Tracer", refused: set[Slot]
+        self,
+        problems: Sequence[Problem],
+        rules: Rules,
+        cache: RequestCache,
+        trace: "Tracer",
+        stats: Stats,
+        refused: set[Slot],
     ) -> None:
-        self.cache, self.trace, self.refused = cache, trace, refused
+        self.rules, self.cache, self.trace, self.stats, self.refused = rules, cache, trace, stats, refused
         self._probes: list[Trace] = []
         distinct = {problem.id: problem for problem in problems}  # two splits may share one
         self.of = {name: Course(problem, rules) for name, problem in distinct.items()}
@@ -62,14 +68,18 @@ class Courses:
                     known.append((job, answer))
                 else:
                     missing.append(job)
-            fresh = [job for course in self._settle(known) for job in course.next_round()]
+            right = self._right(known) if self.rules.want else set()
+            fresh = [job for course in self._settle(known, right) for job in course.next_round()]
         return missing
 
     def take_in(self, landed: Sequence[Landed]) -> list[Job]:
         """Settle what landed, and open the rounds that follow. Raises `ServerError` where no chain of thought comes."""
         if self.trace.must_reason and len(self._probes) < PROBES:
             self._probe([answer for _, answer in landed if answer is not None])
-        return self.advance(self._settle(landed))
+        right = self._right(landed)
+        self.stats.graded += len(landed) if self.trace.grade else 0
+        self.stats.verified += len(right)
+        return self.advance(self._settle(landed, right))
 
     def answers(self) -> list[Answer]:
         """What the courses came to: the last answer of every sample."""
@@ -86,9 +96,11 @@ class Courses:
                 "its server drops the chain: vLLM sends it with --reasoning-parser deepseek_r1, or inline with none"
             )
 
-    def _settle(self, landed: Sequence[Landed]) -> list[Course]:
+    def _right(self, landed: Sequence[Landed]) -> set[Slot]:
+        return self.trace.verified([answer for _, answer in landed if answer is not None])
+
+    def _settle(self, landed: Sequence[Landed], right: set[Slot]) -> list[Course]:
         """Settle jobs and return the courses of which nothing is open any more."""
-        right = self.trace.verified([answer for _, answer in landed if answer is not None])
         touched: dict[str, Course] = {}
         for job, answer in landed:
             course = touched[job.problem.id] = self.of[job.problem.id]
@@ -157,12 +169,12 @@ def sample_problems(
     """
     _check(model, sampling, serving)
     recipe, rules = request.recipe(model, sampling, serving.dtype, seed), Rules.of(sampling)
-    trace = Tracer(model, recipe, grade if rules.want is not None else None, must_reason)
+    trace = Tracer(model, recipe, grade, must_reason)
     stats, refusals = Stats(), dict[Slot, str]()
     while True:
         # Read anew after asking, with what another process landed meanwhile: as every later run will see it.
         cache = RequestCache(recipe.key)
-        courses = Courses(problems, rules, cache, trace, set(refusals))
+        courses = Courses(problems, rules, cache, trace, stats, set(refusals))
         missing = courses.advance(courses.of.values())
         if not stats.sampled:
             stats.from_cache, stats.torn_lines = len(courses.answers()), cache.torn_lines

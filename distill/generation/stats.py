@@ -7,12 +7,17 @@ from typing import Any
 
 @dataclass(slots=True)
 class Stats:
-    """Numbers of one run. `wall_s` is the asking alone; starting servers is in `server_start_s`."""
+    """Numbers of one run. `wall_s` is the asking alone; starting servers is in `server_start_s`.
+
+    `graded` and `verified` are of the traces that it sampled.
+    """
 
     requested: int = 0
     from_cache: int = 0
     sampled: int = 0
     continued: int = 0
+    graded: int = 0
+    verified: int = 0
     refused: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0

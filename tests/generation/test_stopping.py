@@ -8,6 +8,7 @@ from fakes import PREFILLED, FaultyTeacher, make_problems
 
 from distill.config import GenerateSettings, ServerSettings
 from distill.errors import ServerError
+from distill.generation import view
 from distill.generation.endpoint import Serving
 from distill.generation.plan import Stop
 from distill.generation.sampler import Sampled, sample_problems
@@ -110,6 +111,18 @@ def test_several_urls_share_the_work_and_take_over_from_each_other(
         assert len(sampled.traces) == 120
         assert len(other.served) >= 20
         assert sum(one.served.values()) + sum(other.served.values()) == 120
+
+
+def test_a_run_says_how_it_goes(sample: Sample, tmp_path: Path) -> None:
+    with FaultyTeacher() as teacher:
+        sampled = sample(teacher, 20, third, samples=4, want=1)
+    (said,) = view.read_all()
+    stats = sampled.stats
+    assert (said.done, said.total, said.ended) == (stats.sampled, stats.sampled, True)
+    assert (said.graded, said.verified) == (stats.graded, stats.verified) == (len(sampled.traces), said.verified)
+    assert said.verified == len(third(sampled.traces))
+    assert f"{said.verified:,} verified (" in view.describe(said, 0.0)
+    assert view.describe(said, 3600.0).endswith(" a verified trace  [ended]")
 
 
 def test_a_model_that_does_not_reason_is_an_error_at_once(run: Sample) -> None:
