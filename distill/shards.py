@@ -51,16 +51,17 @@ def write_file(path: Path, rows: Iterable[Any], row_type: type) -> int:
 
 
 def write_shards(folder: Path, rows: Sequence[Any], row_type: type) -> int:
-    """Write rows as `part-00000.parquet` … into a folder that replaces what was there. Returns how many there were."""
+    """Write rows as `part-00000.parquet` … into a folder that replaces what was there. Returns how many there were.
+
+    A list may be in any order; a sequence that reads its rows when they are asked for is in the order of their first
+    field, and only one shard of it is in memory at a time.
+    """
     first = fields(row_type)[0].name
-    n_shards = max(1, -(-len(rows) // ROWS_PER_SHARD))
-    shards: list[list[Any]] = [[] for _ in range(n_shards)]
-    for row in rows:
-        shards[int(getattr(row, first)[:8], 16) % n_shards].append(row)
+    ordered = sorted(rows, key=lambda row: getattr(row, first)) if isinstance(rows, list) else rows
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    for index, shard in enumerate(shards):
-        write_file(partial / f"part-{index:05d}.parquet", shard, row_type)
+    for index, start in enumerate(range(0, max(1, len(rows)), ROWS_PER_SHARD)):
+        write_file(partial / f"part-{index:05d}.parquet", ordered[start : start + ROWS_PER_SHARD], row_type)
     shutil.rmtree(folder, ignore_errors=True)
     partial.replace(folder)
     return len(rows)

@@ -7,13 +7,15 @@
 A line is flushed when it is written and fsynced within a second; a last line torn by a kill is skipped and counted.
 Failures are attempts, kept beside the answers and never taken for one. Processes append to segments of their own, so
 two at once may repeat work but corrupt nothing: of several answers to one question the first to land counts.
+
+Memory holds an `Entry` for each answer, some 300 bytes; the text stays on disk until it is read.
 """
 
 import json
 import os
 import secrets
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +50,19 @@ class Answer:
     attempt: int
     reused_tokens: int = 0
 
-    @property
-    def slot(self) -> Slot:
-        """Which question, and which sample of it."""
-        return self.problem_id, self.sample_index
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What decides about an answer, and where the rest of it is: `length` bytes from `offset` of a segment."""
+
+    slot: Slot
+    max_tokens: int
+    finish_reason: str
+    completion_tokens: int
+    created_at: float
+    segment: Path
+    offset: int
+    length: int
 
     def fits(self, max_tokens: int) -> bool:
         """Whether this budget would have given this very answer: it was asked with it, or ended by itself within it."""
@@ -66,30 +77,38 @@ class RequestCache:
         self.request_key = request_key
         self.folder = layout.state_dir() / "requests" / request_key
         self.torn_lines = 0
-        self._answers: dict[Slot, list[Answer]] = {}
+        self._entries: dict[Slot, list[Entry]] = {}
         for segment in sorted(self.folder.glob("*.jsonl")):
-            self._read(segment)
+            self._scan(segment)
         self._segment: Any = None
+        self._path = self.folder / f"{time.time_ns()}-{os.getpid()}-{secrets.token_hex(3)}.jsonl"
+        self._end = 0
         self._synced = 0.0
 
-    def find(self, slot: Slot, max_tokens: int) -> Answer | None:
+    def find(self, slot: Slot, max_tokens: int) -> Entry | None:
         """The answer to a question under a budget: the first that landed, whichever process asked for it."""
-        fitting = [answer for answer in self._answers.get(slot, []) if answer.fits(max_tokens)]
-        return min(fitting, key=lambda answer: (answer.created_at, answer.text), default=None)
+        fitting = [entry for entry in self._entries.get(slot, []) if entry.fits(max_tokens)]
+        return min(fitting, key=lambda entry: (entry.created_at, entry.segment.name, entry.offset), default=None)
 
-    def find_partial(self, slot: Slot, max_tokens: int) -> Answer | None:
+    def find_partial(self, slot: Slot, max_tokens: int) -> Entry | None:
         """The longest cut answer that a larger budget can go on from."""
         cut = [
-            answer
-            for answer in self._answers.get(slot, [])
-            if answer.finish_reason == FinishReason.LENGTH and answer.completion_tokens < max_tokens
+            entry
+            for entry in self._entries.get(slot, [])
+            if entry.finish_reason == FinishReason.LENGTH and entry.completion_tokens < max_tokens
         ]
-        return max(cut, key=lambda answer: (answer.completion_tokens, -answer.created_at), default=None)
+        return max(cut, key=lambda entry: (entry.completion_tokens, -entry.created_at), default=None)
 
-    def land(self, answer: Answer) -> None:
+    def read(self, entry: Entry) -> Answer:
+        """The whole answer, from disk."""
+        with entry.segment.open("rb") as segment:
+            line = os.pread(segment.fileno(), entry.length, entry.offset)
+        return _answer(json.loads(line), f"{entry.segment} at byte {entry.offset}")
+
+    def land(self, answer: Answer) -> Entry:
         """Put an answer on disk, then take it in."""
-        self._append("answer", asdict(answer))
-        self._keep(answer)
+        offset, length = self._append("answer", {name: getattr(answer, name) for name in Answer.__slots__})
+        return self._keep(answer, self._path, offset, length)
 
     def note_failure(self, slot: Slot, failure: str, detail: str, attempt: int) -> None:
         """Put a failed attempt on disk, with its class."""
@@ -103,34 +122,43 @@ class RequestCache:
             self._segment.close()
             self._segment = None
 
-    def _read(self, segment: Path) -> None:
+    def _scan(self, segment: Path) -> None:
+        offset = 0
         with segment.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
                 try:
                     row = json.loads(line)
                 except ValueError:
                     self.torn_lines += 1
-                    continue
-                if row.pop("kind") == "answer":
-                    self._keep(_answer(row, f"{segment}:{number}"))
+                else:
+                    if row["kind"] == "answer":
+                        self._keep(_answer(row, f"{segment}:{number}"), segment, offset, len(line))
+                offset += len(line)
 
-    def _keep(self, answer: Answer) -> None:
-        self._answers.setdefault(answer.slot, []).append(answer)
+    def _keep(self, answer: Answer, segment: Path, offset: int, length: int) -> Entry:
+        slot = answer.problem_id, answer.sample_index
+        known = answer.max_tokens, answer.finish_reason, answer.completion_tokens, answer.created_at
+        entry = Entry(slot, *known, segment, offset, length)
+        self._entries.setdefault(slot, []).append(entry)
+        return entry
 
-    def _append(self, kind: str, row: dict[str, Any]) -> None:
+    def _append(self, kind: str, row: dict[str, Any]) -> tuple[int, int]:
+        """Write one line. Returns where it is: offset and length in bytes."""
         if self._segment is None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            name = f"{time.time_ns()}-{os.getpid()}-{secrets.token_hex(3)}.jsonl"
-            self._segment = (self.folder / name).open("xb")
-        self._segment.write(json.dumps({"kind": kind, "request_key": self.request_key, **row}).encode() + b"\n")
+            self._segment = self._path.open("ab")
+        line = json.dumps({"kind": kind, "request_key": self.request_key, **row}).encode() + b"\n"
+        offset, self._end = self._end, self._end + len(line)
+        self._segment.write(line)
         self._segment.flush()
         if time.monotonic() - self._synced > FSYNC_EVERY_S:
             os.fsync(self._segment.fileno())
             self._synced = time.monotonic()
+        return offset, len(line)
 
 
 def _answer(row: dict[str, Any], where: str) -> Answer:
-    del row["request_key"]
+    del row["kind"], row["request_key"]
     try:
         return Answer(**row)
     except TypeError as error:

@@ -17,7 +17,7 @@ import aiohttp
 
 from distill.errors import Incomplete, ServerError
 from distill.generation import client, endpoint
-from distill.generation.cache import Answer, RequestCache, Slot
+from distill.generation.cache import Answer, Entry, RequestCache, Slot
 from distill.generation.plan import Job
 from distill.generation.request import Recipe
 from distill.generation.stats import Stats
@@ -33,7 +33,7 @@ REPLY_TIMEOUT_S = 600.0  # a busy server's queue
 TOKEN_TIMEOUT_S = 0.5  # and two tokens a second, slower than any server that is worth waiting for
 TAKE_IN = 1024  # landed answers taken in at once
 
-Landed = tuple[Job, Answer | None]  # None where the server refused
+Landed = tuple[Job, Entry | None]  # None where the server refused
 TakeIn = Callable[[Sequence[Landed]], list[Job]]
 
 
@@ -103,13 +103,13 @@ class Dispatcher:
                 continue
             upstream.in_flight -= 1
             upstream.note_answer()
-            self.cache.land(answer)
+            self._landed.put_nowait((job, self.cache.land(answer)))
             self._count(answer, progress)
-            self._landed.put_nowait((job, answer))
 
     async def _ask(self, job: Job, session: aiohttp.ClientSession, upstream: Upstream) -> Answer:
         """Ask for a job's answer, gone on from a cut one where there is one. Raises a `client.Failure`."""
-        partial = self.cache.find_partial(job.slot, job.budget) if self.recipe.can_continue else None
+        cut = self.cache.find_partial(job.slot, job.budget) if self.recipe.can_continue else None
+        partial = self.cache.read(cut) if cut else None
         question, label = self.recipe.question(job.problem, job.budget, partial), self.recipe.seed_label(*job.slot)
         reply = await client.ask(session, upstream.endpoint, question, label)
         reused = partial.completion_tokens if partial else 0

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from distill.config import GenerateSettings, SamplingSettings
-from distill.generation.cache import Answer, Slot
+from distill.generation.cache import Entry, Slot
 from distill.records import FinishReason, Problem
 
 
@@ -68,7 +68,7 @@ class Course:
 
     problem: Problem
     rules: Rules
-    answers: dict[int, Answer] = field(default_factory=dict)  # by sample index, the last one to land
+    answers: dict[int, Entry] = field(default_factory=dict)  # by sample index, the last one to land
     verified: set[int] = field(default_factory=set)
     refused: set[int] = field(default_factory=set)
     begun: int = 0  # samples that were ever asked for
@@ -90,7 +90,7 @@ class Course:
         self.begun = max(self.begun, *(job.sample_index + 1 for job in jobs))
         return jobs
 
-    def settle(self, job: Job, answer: Answer, verified: bool) -> None:
+    def settle(self, job: Job, answer: Entry, verified: bool) -> None:
         """Take in the answer to an open job."""
         self.answers[job.sample_index] = answer
         if verified:

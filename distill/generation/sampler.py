@@ -7,11 +7,13 @@ whatever order and by however many processes they were asked for.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import eq
+from typing import overload
 
 from distill.config import SamplingSettings
 from distill.errors import ConfigError, DataError, Incomplete, ServerError
 from distill.generation import request
-from distill.generation.cache import Answer, RequestCache, Slot
+from distill.generation.cache import Answer, Entry, RequestCache, Slot
 from distill.generation.dispatch import MAX_ATTEMPTS, Dispatcher, Landed
 from distill.generation.endpoint import Serving
 from distill.generation.plan import Course, Job, Rules, Stop
@@ -29,7 +31,7 @@ Grader = Callable[[Sequence[Trace]], set[str]]  # the ids of those that are righ
 class Sampled:
     """The traces that the parameters ask for, sorted by id, what it took, and what became of each problem."""
 
-    traces: list[Trace]
+    traces: "Traces"
     stats: Stats
     stops: dict[str, Stop] = field(default_factory=dict)  # problem id -> why no more was asked
     refusals: dict[str, str] = field(default_factory=dict)  # problem id -> why the server will never answer it
@@ -37,6 +39,34 @@ class Sampled:
     def rows(self) -> list[Sampling]:
         """What became of each problem, by its id."""
         return [Sampling(problem_id=p, stop=s, detail=self.refusals.get(p, "")) for p, s in sorted(self.stops.items())]
+
+
+class Traces(Sequence[Trace]):
+    """Rows in the order of their ids, each read from disk when it is asked for."""
+
+    def __init__(self, trace: "Tracer", cache: RequestCache, entries: Iterable[Entry]) -> None:
+        self._trace, self._cache = trace, cache
+        self._entries = sorted(entries, key=lambda entry: trace.id_of(entry.slot))
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @overload
+    def __getitem__(self, index: int) -> Trace: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Trace]: ...
+
+    def __getitem__(self, index: int | slice) -> Trace | list[Trace]:
+        if isinstance(index, slice):
+            return [self._row(entry) for entry in self._entries[index]]
+        return self._row(self._entries[index])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Traces) and len(self) == len(other) and all(map(eq, self, other))
+
+    def _row(self, entry: Entry) -> Trace:
+        return self._trace.row(self._cache.read(entry))
 
 
 class Courses:
@@ -75,20 +105,20 @@ class Courses:
     def take_in(self, landed: Sequence[Landed]) -> list[Job]:
         """Settle what landed, and open the rounds that follow. Raises `ServerError` where no chain of thought comes."""
         if self.trace.must_reason and len(self._probes) < PROBES:
-            self._probe([answer for _, answer in landed if answer is not None])
+            self._probe([entry for _, entry in landed if entry is not None])
         right = self._right(landed)
         self.stats.graded += len(landed) if self.trace.grade else 0
         self.stats.verified += len(right)
         return self.advance(self._settle(landed, right))
 
-    def answers(self) -> list[Answer]:
+    def answers(self) -> list[Entry]:
         """What the courses came to: the last answer of every sample."""
         return [answer for course in self.of.values() for answer in course.answers.values()]
 
-    def _probe(self, answers: Sequence[Answer]) -> None:
+    def _probe(self, entries: Sequence[Entry]) -> None:
         """See that the first answers hold what all the others are asked for."""
-        ended = [self.trace.row(answer) for answer in answers if answer.finish_reason == FinishReason.STOP]
-        self._probes += ended[: PROBES - len(self._probes)]
+        ended = [entry for entry in entries if entry.finish_reason == FinishReason.STOP]
+        self._probes += [self.trace.row(self.cache.read(entry)) for entry in ended[: PROBES - len(self._probes)]]
         if len(self._probes) == PROBES and not any(row.reasoning for row in self._probes):
             model = self.trace.model
             raise ServerError(
@@ -97,7 +127,12 @@ class Courses:
             )
 
     def _right(self, landed: Sequence[Landed]) -> set[Slot]:
-        return self.trace.verified([answer for _, answer in landed if answer is not None])
+        """The slots of those that the grader finds right."""
+        ended = [entry for _, entry in landed if entry is not None and entry.finish_reason == FinishReason.STOP]
+        if self.trace.grade is None or not ended:
+            return set()
+        right = self.trace.grade([self.trace.row(self.cache.read(entry)) for entry in ended])
+        return {entry.slot for entry in ended if self.trace.id_of(entry.slot) in right}
 
     def _settle(self, landed: Sequence[Landed], right: set[Slot]) -> list[Course]:
         """Settle jobs and return the courses of which nothing is open any more."""
@@ -113,27 +148,23 @@ class Courses:
 
 @dataclass(frozen=True, slots=True)
 class Tracer:
-    """Turns answers into rows, and asks the grader which are right."""
+    """Turns answers into rows; knows who grades them."""
 
     model: ModelRevision
     recipe: request.Recipe
     grade: Grader | None
     must_reason: bool = False
 
-    def verified(self, answers: Sequence[Answer]) -> set[Slot]:
-        """The slots of those that are right; none where nobody asks."""
-        if self.grade is None:
-            return set()
-        rows = [self.row(answer) for answer in answers if answer.finish_reason == FinishReason.STOP]
-        right = self.grade(rows) if rows else set()
-        return {(row.problem_id, row.sample_index) for row in rows if row.id in right}
+    def id_of(self, slot: Slot) -> str:
+        """The id of the row of a sample."""
+        return trace_id(*slot, self.recipe.key)
 
     def row(self, answer: Answer) -> Trace:
         """The row of an answer: its text with the chain in its place, and the split of it."""
         text = self.recipe.text_of(answer)
         split = split_completion(text, self.recipe.prefilled)
         return Trace(
-            id=trace_id(answer.problem_id, answer.sample_index, self.recipe.key),
+            id=self.id_of((answer.problem_id, answer.sample_index)),
             problem_id=answer.problem_id,
             sample_index=answer.sample_index,
             request_key=self.recipe.key,
@@ -188,8 +219,9 @@ def sample_problems(
     stats.requested, stats.refused = len(answers) + len(refusals), len(refusals)
     stats.finish_reasons.update(answer.finish_reason for answer in answers)
     stats.stops.update(stops.values())
-    traces = sorted((trace.row(answer) for answer in answers), key=lambda row: row.id)
-    return Sampled(traces, stats, stops, {problem: reason for (problem, _), reason in refusals.items()})
+    return Sampled(
+        Traces(trace, cache, answers), stats, stops, {problem: reason for (problem, _), reason in refusals.items()}
+    )
 
 
 def _check(model: ModelRevision, sampling: SamplingSettings, serving: Serving) -> None:

@@ -48,10 +48,18 @@ def land(*answers: Answer) -> Path:
     return cache.folder
 
 
+def found(problem: str, sample: int = 0) -> Answer:
+    """The answer that another process would find."""
+    cache = RequestCache("key")
+    entry = cache.find((problem, sample), 64)
+    assert entry is not None
+    return cache.read(entry)
+
+
 def test_an_answer_is_on_disk_when_land_returns() -> None:
     with closing(RequestCache("key")) as cache:
         cache.land(ANSWER)
-        assert RequestCache("key").find(("9f31", 0), 64) == ANSWER
+        assert found("9f31") == ANSWER
     assert RequestCache("other").find(("9f31", 0), 64) is None
 
 
@@ -89,16 +97,14 @@ BUDGETS = [  # (finish reason, asked with, tokens written, budget now, whether i
 def test_an_answer_counts_where_the_budget_would_have_given_it(
     reason: str, asked: int, tokens: int, budget: int, counts: bool
 ) -> None:
-    answer = replace(ANSWER, finish_reason=reason, max_tokens=asked, completion_tokens=tokens)
-    assert answer.fits(budget) is counts
+    land(replace(ANSWER, finish_reason=reason, max_tokens=asked, completion_tokens=tokens))
+    assert (RequestCache("key").find(("9f31", 0), budget) is not None) is counts
 
 
 def test_the_first_to_land_counts() -> None:
     land(ANSWER)
     land(replace(ANSWER, text="earlier", created_at=99.0))
-    found = RequestCache("key").find(("9f31", 0), 64)
-    assert found is not None
-    assert found.text == "earlier"
+    assert found("9f31").text == "earlier"
 
 
 def _land_many(worker: int) -> None:
@@ -114,7 +120,7 @@ def test_two_processes_at_once_corrupt_nothing() -> None:
         worker.join()
     cache = RequestCache("key")
     assert cache.torn_lines == 0
-    texts = {cache.find(("9f31", index), 64).text for index in range(200)}  # type: ignore[union-attr]
+    texts = {found("9f31", index).text for index in range(200)}
     assert texts == {"0 " * 500}
     assert len(list(cache.folder.iterdir())) == 2
 

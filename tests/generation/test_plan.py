@@ -1,12 +1,13 @@
 """What is asked next: the deficit and no more, in rounds, by the answers alone."""
 
 import random
+from pathlib import Path
 
 import pytest
 from fakes import make_problems
 
 from distill.config import GenerateSettings, SamplingSettings
-from distill.generation.cache import Answer
+from distill.generation.cache import Entry
 from distill.generation.plan import Course, Job, Rules, Stop
 
 (PROBLEM,) = make_problems(1)
@@ -17,21 +18,7 @@ def settle(course: Course, job: Job, word: str, tokens: int = 10) -> None:
     if word == "refused":
         return course.refuse(job)
     reason = "length" if word == "cut" else "stop"
-    answer = Answer(
-        problem_id=PROBLEM.id,
-        sample_index=job.sample_index,
-        max_tokens=job.budget,
-        text="",
-        reasoning=None,
-        finish_reason=reason,
-        prompt_tokens=1,
-        completion_tokens=tokens,
-        seed_label=0,
-        engine="",
-        latency_s=0.0,
-        created_at=0.0,
-        attempt=1,
-    )
+    answer = Entry(job.slot, job.budget, reason, tokens, created_at=0.0, segment=Path(), offset=0, length=0)
     return course.settle(job, answer, word == "right")
 
 
