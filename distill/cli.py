@@ -1,5 +1,6 @@
 """`distill`: a thin skin over the library. Every command is a few lines; heavy imports wait until it runs."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,6 +14,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Distil a reasoning teacher into small students. `dvc repro` runs the pipeline; these commands look at it.",
 )
+cache = typer.Typer(no_args_is_help=True, help="Look after .distill/requests, where every answer of a model is.")
+app.add_typer(cache, name="cache")
 
 
 @app.command()
@@ -77,6 +80,36 @@ def show(trace: str) -> None:
     from distill.curation import inspect
 
     inspect.print_trace(layout.STORE, trace)
+
+
+@cache.command("stats")
+def cache_stats() -> None:
+    """Say what the cache holds: answers, tokens and size, by request key."""
+    from distill.generation import upkeep
+
+    for held in upkeep.holdings():
+        answers = f"{held.answers:,} answers ({held.cut:,} cut, {held.completion_tokens:,} tokens)"
+        torn = f", {held.torn_lines} torn lines" if held.torn_lines else ""
+        size = f"{held.megabytes:,.1f} MB in {held.segments} segments"
+        typer.echo(f"{held.key}  {answers}, {held.failures:,} failures{torn}, {size}")
+
+
+@cache.command("compact")
+def cache_compact() -> None:
+    """Put the many segments of the cache into one per request key; no answer is lost."""
+    from distill.generation import upkeep
+
+    before, after = upkeep.compact()
+    typer.echo(f"{before} segments are {after} now")
+
+
+@cache.command("import")
+def cache_import(folder: Path) -> None:
+    """Take in the answers of another cache, a colleague's .distill/requests say; `dvc repro` then finds them."""
+    from distill.generation import upkeep
+
+    copied, answers = upkeep.import_from(folder)
+    typer.echo(f"{answers:,} answers in {copied} segments imported" if copied else "all of it was here already")
 
 
 @app.command()

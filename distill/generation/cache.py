@@ -11,10 +11,12 @@ two at once may repeat work but corrupt nothing: of several answers to one quest
 Memory holds an `Entry` for each answer, some 300 bytes; the text stays on disk until it is read.
 """
 
+import fcntl
 import json
 import os
 import secrets
 import time
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from distill.errors import DataError
 from distill.records import FinishReason
 
 FSYNC_EVERY_S = 1.0
+LOCK = ".lock"  # shared by everybody who reads or writes a key's folder; whoever moves its files takes it alone
 Slot = tuple[str, int]  # (problem id, sample index)
 
 
@@ -78,6 +81,7 @@ class RequestCache:
         self.folder = layout.state_dir() / "requests" / request_key
         self.torn_lines = 0
         self._entries: dict[Slot, list[Entry]] = {}
+        self._lock = self._share() if self.folder.exists() else None
         for segment in sorted(self.folder.glob("*.jsonl")):
             self._scan(segment)
         self._segment: Any = None
@@ -122,6 +126,13 @@ class RequestCache:
             self._segment.close()
             self._segment = None
 
+    def _share(self) -> Any:
+        """Hold the folder's lock for as long as this object lives. It is not inherited by other programs."""
+        lock = (self.folder / LOCK).open("ab")
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        weakref.finalize(self, lock.close)
+        return lock
+
     def _scan(self, segment: Path) -> None:
         offset = 0
         with segment.open("rb") as lines:
@@ -146,6 +157,7 @@ class RequestCache:
         """Write one line. Returns where it is: offset and length in bytes."""
         if self._segment is None:
             self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = self._lock or self._share()
             self._segment = self._path.open("ab")
         line = json.dumps({"kind": kind, "request_key": self.request_key, **row}).encode() + b"\n"
         offset, self._end = self._end, self._end + len(line)

@@ -65,7 +65,7 @@ def test_an_answer_is_on_disk_when_land_returns() -> None:
 
 @pytest.mark.parametrize("keep", [1, 50, -2])
 def test_a_torn_last_line_is_skipped_and_counted(keep: int) -> None:
-    (segment,) = land(ANSWER, replace(ANSWER, sample_index=1)).iterdir()
+    (segment,) = land(ANSWER, replace(ANSWER, sample_index=1)).glob("*.jsonl")
     first, second = segment.read_bytes().splitlines(keepends=True)
     segment.write_bytes(first + second[:keep])
     again = RequestCache("key")
@@ -122,7 +122,7 @@ def test_two_processes_at_once_corrupt_nothing() -> None:
     assert cache.torn_lines == 0
     texts = {found("9f31", index).text for index in range(200)}
     assert texts == {"0 " * 500}
-    assert len(list(cache.folder.iterdir())) == 2
+    assert len(list(cache.folder.glob("*.jsonl"))) == 2
 
 
 # ------------------------------------------------------------------ runs over the cache
