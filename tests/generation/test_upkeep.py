@@ -48,9 +48,10 @@ def test_a_folder_in_use_is_not_compacted(run: Run) -> None:
 
 def test_an_import_is_found_by_the_next_run(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = list(fill(run).traces)
+    n_answers = sum(held.answers for held in upkeep.holdings())
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "other"))
     copied, answers = upkeep.import_from(tmp_path / ".distill/requests")
-    assert (copied, answers) == (3, 21)
+    assert (copied, answers) == (3, n_answers)
     assert upkeep.import_from(tmp_path / ".distill/requests") == (0, 0)
     with FaultyTeacher() as teacher:
         again = run(teacher, make_problems(8))
