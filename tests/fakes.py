@@ -3,7 +3,7 @@
 What it answers depends on the question and the seed label alone, so that a run with faults can be compared with a run
 without, byte for byte. `served` counts the answers that went out whole, by (question, seed label).
 
-    python tests/fakes.py <port> <n>     the same as a process, which dies for good after n answers
+    python tests/fakes.py <port> <n> [hang]   the same as a process, which dies for good after n answers, or hangs
 """
 
 import hashlib
@@ -167,6 +167,8 @@ def _handler_of(teacher: FaultyTeacher) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             if teacher.dead:
                 self.reset()
+            elif self.path == "/metrics":
+                self.send_raw(b'vllm:generation_tokens_total{model_name="teacher"} 7.0\n')
             elif self.path in ("/health", "/v1/models"):
                 self.send(200, {"data": [{"id": "teacher"}]})
             else:
@@ -247,5 +249,6 @@ def _handler_of(teacher: FaultyTeacher) -> type[BaseHTTPRequestHandler]:
 
 
 if __name__ == "__main__":
-    with FaultyTeacher(["fine"] * int(sys.argv[2]) + ["exit"], port=int(sys.argv[1])):
+    end = sys.argv[3:] * 1000 or ["exit"]
+    with FaultyTeacher(["fine"] * int(sys.argv[2]) + end, port=int(sys.argv[1])):
         threading.Event().wait()

@@ -10,6 +10,7 @@ upkeep.py    that cache as a whole: what it holds, fewer files, answers from els
 client.py    one HTTP request, and what each way of failing means
 upstream.py  the servers during a run: the least busy is asked, one that dies is brought back
 dispatch.py  many requests at once, each until it is settled
+rows.py      answers as traces
 stats.py     what a run measured
 view.py      what it shows meanwhile
 sampler.py   every problem's course, from the cache or else from the model; traces in the order of their ids

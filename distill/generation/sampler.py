@@ -5,33 +5,30 @@ At the end the courses are run again over what is on disk, so the same answers g
 whatever order and by however many processes they were asked for.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from operator import eq
-from typing import overload
 
 from distill.config import SamplingSettings
 from distill.errors import ConfigError, DataError, Incomplete, ServerError
 from distill.generation import request
-from distill.generation.cache import Answer, Entry, RequestCache, Slot
+from distill.generation.cache import Entry, RequestCache, Slot
 from distill.generation.dispatch import MAX_ATTEMPTS, Dispatcher, Landed
 from distill.generation.endpoint import Serving
 from distill.generation.plan import Course, Job, Rules, Stop
+from distill.generation.rows import Grader, Tracer, Traces
 from distill.generation.stats import Stats
 from distill.generation.upstream import Fleet
 from distill.models import ModelRevision
-from distill.prompting import split_completion
-from distill.records import FinishReason, Problem, Sampling, Trace, content_id, trace_id
+from distill.records import FinishReason, Problem, Sampling, Trace, content_id
 
 PROBES = 3  # answers that show whether chains of thought come
-Grader = Callable[[Sequence[Trace]], set[str]]  # the ids of those that are right
 
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
     """The traces that the parameters ask for, sorted by id, what it took, and what became of each problem."""
 
-    traces: "Traces"
+    traces: Traces
     stats: Stats
     stops: dict[str, Stop] = field(default_factory=dict)  # problem id -> why no more was asked
     refusals: dict[str, str] = field(default_factory=dict)  # problem id -> why the server will never answer it
@@ -39,34 +36,6 @@ class Sampled:
     def rows(self) -> list[Sampling]:
         """What became of each problem, by its id."""
         return [Sampling(problem_id=p, stop=s, detail=self.refusals.get(p, "")) for p, s in sorted(self.stops.items())]
-
-
-class Traces(Sequence[Trace]):
-    """Rows in the order of their ids, each read from disk when it is asked for."""
-
-    def __init__(self, trace: "Tracer", cache: RequestCache, entries: Iterable[Entry]) -> None:
-        self._trace, self._cache = trace, cache
-        self._entries = sorted(entries, key=lambda entry: trace.id_of(entry.slot))
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    @overload
-    def __getitem__(self, index: int) -> Trace: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Trace]: ...
-
-    def __getitem__(self, index: int | slice) -> Trace | list[Trace]:
-        if isinstance(index, slice):
-            return [self._row(entry) for entry in self._entries[index]]
-        return self._row(self._entries[index])
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Traces) and len(self) == len(other) and all(map(eq, self, other))
-
-    def _row(self, entry: Entry) -> Trace:
-        return self._trace.row(self._cache.read(entry))
 
 
 class Courses:
@@ -77,7 +46,7 @@ class Courses:
         problems: Sequence[Problem],
         rules: Rules,
         cache: RequestCache,
-        trace: "Tracer",
+        trace: Tracer,
         stats: Stats,
         refused: set[Slot],
     ) -> None:
@@ -144,42 +113,6 @@ class Courses:
             else:
                 course.settle(job, answer, answer.slot in right)
         return [course for course in touched.values() if not course.open]
-
-
-@dataclass(frozen=True, slots=True)
-class Tracer:
-    """Turns answers into rows; knows who grades them."""
-
-    model: ModelRevision
-    recipe: request.Recipe
-    grade: Grader | None
-    must_reason: bool = False
-
-    def id_of(self, slot: Slot) -> str:
-        """The id of the row of a sample."""
-        return trace_id(*slot, self.recipe.key)
-
-    def row(self, answer: Answer) -> Trace:
-        """The row of an answer: its text with the chain in its place, and the split of it."""
-        text = self.recipe.text_of(answer)
-        split = split_completion(text, self.recipe.prefilled)
-        return Trace(
-            id=self.id_of((answer.problem_id, answer.sample_index)),
-            problem_id=answer.problem_id,
-            sample_index=answer.sample_index,
-            request_key=self.recipe.key,
-            model=self.model.model,
-            model_revision=self.model.revision,
-            text=text,
-            reasoning=split.reasoning,
-            answer_text=split.answer,
-            finish_reason=answer.finish_reason,
-            prompt_tokens=answer.prompt_tokens,
-            completion_tokens=answer.completion_tokens,
-            max_tokens=answer.max_tokens,
-            seed_label=answer.seed_label,
-            engine=answer.engine,
-        )
 
 
 def sample_problems(

@@ -28,8 +28,9 @@ from distill.models import ModelRevision
 SERVING = Serving("bfloat16", 1024, ServerSettings(max_num_seqs=8))
 FAKES = Path(__file__).parents[1] / "fakes.py"
 SUMS = [  # of the kind that tiny-r1 can do
-    make_problem(f"State the final answer to the following arithmetic problem: {i} + {97 - i} =", "97")
-    for i in range(11, 91)
+    make_problem(f"State the final answer to the following arithmetic problem: {i} + {j} =", str(i + j))
+    for i in range(11, 91, 4)
+    for j in range(13, 93, 8)
 ]
 
 
@@ -138,6 +139,20 @@ def test_nothing_is_started_when_everything_is_there(mortal: list[int], model: M
     mortal += [1000]
     first = ask(model, 5)
     assert ask(model, 5).traces == first.traces  # a second start would find the list of lives empty
+
+
+def test_a_server_that_hangs_is_started_again(
+    model: ModelRevision, mortal: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is healthy and takes requests, and neither answers nor writes a token."""
+    monkeypatch.setattr(upstream, "HUNG_S", 0.5)
+    monkeypatch.setattr(upstream, "WATCH_S", 0.1)
+    monkeypatch.setattr("distill.generation.dispatch.REPLY_TIMEOUT_S", 60.0)
+    ends = [["6", "hang"], ["1000"]]
+    monkeypatch.setattr(Server, "_command", lambda _, port, seed: [sys.executable, str(FAKES), str(port), *ends.pop(0)])
+    sampled = ask(model, 20)
+    assert len(sampled.traces) == 20
+    assert sampled.stats.restarts == 1
 
 
 def test_a_fresh_server_draws_by_another_seed(
