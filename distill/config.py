@@ -119,6 +119,13 @@ class TeacherSettings(Settings):
     max_model_len: Positive = 32768
 
 
+class RepetitionSettings(Settings):
+    """When vLLM (0.17 or later) ends an answer that loops: a pattern of so many tokens, so many times in a row."""
+
+    max_pattern: Positive = 64
+    min_count: Annotated[int, Field(ge=2)] = 8
+
+
 class SamplingSettings(Settings):
     """How an answer is sampled. Temperature 0.6 and top-p 0.95 are DeepSeek-R1's recommendation."""
 
@@ -127,6 +134,7 @@ class SamplingSettings(Settings):
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 0.95
     max_tokens: Positive = 32768
     system_prompt: str | None = None
+    repetition: RepetitionSettings | None = None
 
 
 class GenerateSettings(SamplingSettings):

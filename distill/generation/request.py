@@ -60,7 +60,9 @@ class Recipe:
 
     def question(self, problem: Problem, budget: int, partial: Answer | None) -> Question:
         """What to ask for an answer of at most `budget` tokens, gone on from `partial` where there is one."""
-        sampling = {"n": 1, "temperature": self.sampling.temperature, "top_p": self.sampling.top_p}
+        sampling: dict[str, Any] = {"n": 1, "temperature": self.sampling.temperature, "top_p": self.sampling.top_p}
+        if loops := self.sampling.repetition:
+            sampling["repetition_detection"] = {"max_pattern_size": loops.max_pattern, "min_count": loops.min_count}
         if partial is None:
             return Question("chat/completions", {"messages": self.messages(problem), "max_tokens": budget, **sampling})
         before = self.text_of(partial)
@@ -84,6 +86,8 @@ def recipe(model: ModelRevision, sampling: SamplingSettings, dtype: str, seed: i
     template = template_hash(str(tokenizer.chat_template)) if tokenizer else "url"
     prefilled = bool(tokenizer) and is_prefilled(render_prompt(tokenizer, render_messages("?")))
     settings = sampling.model_dump(include={"temperature", "top_p", "system_prompt"})
+    if sampling.repetition:
+        settings["repetition"] = sampling.repetition.model_dump()
     key = content_id("request", model.model, model.revision, template, INSTRUCTION, settings, dtype, seed)
     return Recipe(key, prefilled, sampling, seed, tokenizer)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from fakes import TEACHER, make_problems
 
-from distill.config import SamplingSettings, ServerSettings
+from distill.config import RepetitionSettings, SamplingSettings, ServerSettings
 from distill.errors import ConfigError
 from distill.generation import endpoint
 from distill.generation.endpoint import Serving
@@ -31,7 +31,15 @@ def test_the_pipelines_name_for_a_model_is_not_in_the_key() -> None:
     assert key(model=ModelRevision("another_name", "big-model", None, "r1")) == key()
 
 
-@pytest.mark.parametrize("change", [{"temperature": 1.0}, {"top_p": 1.0}, {"system_prompt": "Be brief."}])
+SAMPLING_CHANGES = [
+    {"temperature": 1.0},
+    {"top_p": 1.0},
+    {"system_prompt": "Be brief."},
+    {"repetition": RepetitionSettings()},
+]
+
+
+@pytest.mark.parametrize("change", SAMPLING_CHANGES)
 def test_sampling_is_in_the_key(change: dict[str, object]) -> None:
     assert key(sampling=SAMPLING.model_copy(update=change)) != key()
 

@@ -16,7 +16,7 @@ import pytest
 from fakes import make_problem, make_problems
 
 from distill import models
-from distill.config import GenerateSettings, SamplingSettings, ServerSettings
+from distill.config import GenerateSettings, RepetitionSettings, SamplingSettings, ServerSettings
 from distill.errors import ServerError
 from distill.generation import server, upstream
 from distill.generation.cache import RequestCache
@@ -251,3 +251,17 @@ def test_vllm_continues_as_if_it_had_not_been_cut(root: Path, tmp_path: Path, mo
     assert n_equal >= 0.95 * len(whole), f"{len(whole) - n_equal} of {len(whole)} differ"
     assert all(paid == kept for paid, kept in spent), "tokens were counted twice"
     assert sampled.stats.continued > len(SUMS)
+
+
+@pytest.mark.serving
+@pytest.mark.timeout(300)
+def test_vllm_ends_an_answer_that_loops(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a rule as strict as this one, two equal tokens in a row are a loop."""
+    monkeypatch.delenv("DISTILL_TEACHER_URL", raising=False)
+    monkeypatch.setattr("distill.generation.dispatch.REPLY_TIMEOUT_S", 300.0)
+    teacher = models.resolve_folder("teacher", str(root / "data/models/tiny-r1"))
+    loops = RepetitionSettings(max_pattern=4, min_count=2)
+    sampling = GenerateSettings(samples=1, temperature=0.0, top_p=1.0, max_tokens=300, repetition=loops)
+    sampled = sample_problems(SUMS[:16], teacher, sampling, SERVING, 17)
+    assert sampled.stats.finish_reasons["repetition"] > 0
+    assert sum(sampled.stats.finish_reasons.values()) == len(sampled.traces) == 16
