@@ -21,6 +21,7 @@ from distill.generation.upstream import Fleet
 from distill.models import ModelRevision
 from distill.records import FinishReason, Problem, Sampling, Trace, content_id
 
+GRADED_AT_ONCE = 4096  # texts in memory
 PROBES = 3  # answers that show whether chains of thought come
 
 
@@ -76,7 +77,7 @@ class Courses:
         if self.trace.must_reason and len(self._probes) < PROBES:
             self._probe([entry for _, entry in landed if entry is not None])
         right = self._right(landed)
-        self.stats.graded += len(landed) if self.trace.grade else 0
+        self.stats.graded += sum(entry is not None for _, entry in landed) if self.trace.grade else 0
         self.stats.verified += len(right)
         return self.advance(self._settle(landed, right))
 
@@ -97,10 +98,13 @@ class Courses:
 
     def _right(self, landed: Sequence[Landed]) -> set[Slot]:
         """The slots of those that the grader finds right."""
-        ended = [entry for _, entry in landed if entry is not None and entry.finish_reason == FinishReason.STOP]
-        if self.trace.grade is None or not ended:
+        if self.trace.grade is None:
             return set()
-        right = self.trace.grade([self.trace.row(self.cache.read(entry)) for entry in ended])
+        ended = [entry for _, entry in landed if entry is not None and entry.finish_reason == FinishReason.STOP]
+        right: set[str] = set()
+        for start in range(0, len(ended), GRADED_AT_ONCE):
+            some = ended[start : start + GRADED_AT_ONCE]
+            right |= self.trace.grade([self.trace.row(self.cache.read(entry)) for entry in some])
         return {entry.slot for entry in ended if self.trace.id_of(entry.slot) in right}
 
     def _settle(self, landed: Sequence[Landed], right: set[Slot]) -> list[Course]:
@@ -152,9 +156,8 @@ def sample_problems(
     stats.requested, stats.refused = len(answers) + len(refusals), len(refusals)
     stats.finish_reasons.update(answer.finish_reason for answer in answers)
     stats.stops.update(stops.values())
-    return Sampled(
-        Traces(trace, cache, answers), stats, stops, {problem: reason for (problem, _), reason in refusals.items()}
-    )
+    reasons = {problem: reason for (problem, _), reason in refusals.items()}
+    return Sampled(Traces(trace, cache, answers), stats, stops, reasons)
 
 
 def _check(model: ModelRevision, sampling: SamplingSettings, serving: Serving) -> None:
