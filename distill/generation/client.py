@@ -2,14 +2,16 @@
 
 Refused    400, 413, 422, a content filter: this question will never be answered; the reason is the server's
 Denied     401, 403, 404: the key, the address or the model's name is wrong, so no question will be answered
-Throttled  429: the server asks for patience; it says how long in Retry-After
+Throttled  429: the server asks for patience; it says how long in Retry-After or in its x-ratelimit headers
 Busy       408, 409, 425, 5xx, a torn or empty reply: try again, after what Retry-After says or a growing pause
 Gone       no connection, or one that broke or fell silent: the server may be dead
 """
 
 import json
 import random
+import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -26,6 +28,8 @@ THROTTLED = 429
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 60.0
 LONGEST_RETRY_AFTER_S = 600.0
+DURATION = re.compile(r"([0-9.]+)(ms|s|m|h)")  # as 6m0.5s
+UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 COMPLETE = frozenset({FinishReason.STOP, FinishReason.LENGTH, FinishReason.REPETITION})
 
 
@@ -103,7 +107,7 @@ async def _post(
     try:
         async with session.post(url, json=body, headers=headers, allow_redirects=False) as response:
             text = await response.text(errors="replace")
-            _raise_for_status(response.status, text, response.headers.get("Retry-After"))
+            _raise_for_status(response.status, text, response.headers)
         reply = json.loads(text)
     except (aiohttp.ClientPayloadError, ValueError) as error:
         raise Busy(f"a torn reply ({type(error).__name__})") from error
@@ -114,7 +118,7 @@ async def _post(
     return reply
 
 
-def _raise_for_status(status: int, text: str, retry_after: str | None) -> None:
+def _raise_for_status(status: int, text: str, headers: Mapping[str, str]) -> None:
     if status == 200:
         return
     reason = f"status {status}: {_one_line(text)}"
@@ -122,7 +126,7 @@ def _raise_for_status(status: int, text: str, retry_after: str | None) -> None:
         raise Refused(reason)
     if status in DENIED or 300 <= status < 400:
         raise Denied(reason)
-    raise (Throttled if status == THROTTLED else Busy)(reason, _seconds(retry_after))
+    raise (Throttled if status == THROTTLED else Busy)(reason, _retry_after(headers))
 
 
 def _finish_reason(reason: str | None) -> str:
@@ -132,6 +136,20 @@ def _finish_reason(reason: str | None) -> str:
     if reason not in COMPLETE:
         raise Busy(f"the server broke the answer off ({reason})")
     return reason
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """The time that a server asks for: in Retry-After, or until the limit that is used up is reset, in seconds."""
+    named = _seconds(headers.get("Retry-After"))
+    resets = [
+        sum(
+            float(number) * UNITS_S[unit]
+            for number, unit in DURATION.findall(headers.get(f"x-ratelimit-reset-{limit}", ""))
+        )
+        for limit in ("requests", "tokens")
+        if headers.get(f"x-ratelimit-remaining-{limit}") == "0"
+    ]
+    return named if named is not None or not resets else min(max(resets), LONGEST_RETRY_AFTER_S)
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -151,6 +151,21 @@ def test_retry_after(value: str | None, seconds: float | None) -> None:
     assert client._seconds(value) == seconds
 
 
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"Retry-After": "2", "x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "9s"}, 2.0),
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m0.5s"}, 60.5),
+        ({"x-ratelimit-remaining-requests": "7", "x-ratelimit-reset-requests": "1m"}, None),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "20ms"}, 0.02),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "24h"}, 600.0),
+    ],
+)
+def test_rate_limit_headers(headers: dict[str, str], seconds: float | None) -> None:
+    assert client._retry_after(headers) == seconds
+
+
 def test_pauses_grow_and_the_servers_word_counts() -> None:
     assert max(pause_after(30, client.Busy("")) for _ in range(50)) <= client.LONGEST_PAUSE_S
     assert 2.0 <= pause_after(1, client.Throttled("", 2.0)) <= 2.2

@@ -5,6 +5,7 @@ The quick tests put a small HTTP server where vLLM would be; the tests marked `s
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -193,6 +194,24 @@ def kill_when(n_landed: int, key: str, cmdline: str, killed: list[int]) -> threa
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     return thread
+
+
+PARSE = """
+import sys
+from vllm.entrypoints.launchers.cli_args import make_arg_parser
+from vllm.utils.argparse_utils import FlexibleArgumentParser
+make_arg_parser(FlexibleArgumentParser()).parse_args(sys.argv[1:])
+"""
+
+
+@pytest.mark.serving
+@pytest.mark.parametrize("gpu", [False, True])
+def test_vllm_knows_every_option(gpu: bool, model: ModelRevision, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "has_gpu", lambda: gpu)
+    options = Server(model, SERVING)._command(8000, seed=5)[3:]
+    subprocess.run([sys.executable, "-c", PARSE, *options], check=True, capture_output=True)
+    with pytest.raises(subprocess.CalledProcessError):
+        subprocess.run([sys.executable, "-c", PARSE, *options, "--no-such-option"], check=True, capture_output=True)
 
 
 @pytest.mark.serving
