@@ -61,7 +61,7 @@ def status() -> None:
     from distill import config
     from distill.generation import view
 
-    price = config.load().price.usd_per_hour
+    price = config.load().price
     for found in view.read_all():
         typer.echo(view.describe(found, price))
 

@@ -26,6 +26,7 @@ PROFILES = Path("pipelines/profiles")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # DVC's -S and params: break on dots and dashes
 
 Positive = Annotated[int, Field(gt=0)]
+Price = Annotated[float, Field(ge=0.0)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -232,9 +233,17 @@ class ReportSettings(Settings):
 
 
 class PriceSettings(Settings):
-    """What an hour of the machine that generates costs, for the cost of a verified trace."""
+    """What the machine that generates costs an hour, and a hosted teacher by the token; 0 leaves money out."""
 
-    usd_per_hour: Annotated[float, Field(ge=0.0)] = 0.0
+    usd_per_hour: Price = 0.0
+    usd_per_million_prompt_tokens: Price = 0.0
+    usd_per_million_completion_tokens: Price = 0.0
+
+    def usd(self, seconds: float, prompt_tokens: int, completion_tokens: int) -> float:
+        """What a run of so many seconds and tokens costs."""
+        prompts = prompt_tokens * self.usd_per_million_prompt_tokens
+        completions = completion_tokens * self.usd_per_million_completion_tokens
+        return seconds / 3600 * self.usd_per_hour + (prompts + completions) / 1e6
 
 
 class Params(Settings):

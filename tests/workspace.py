@@ -81,6 +81,9 @@ def write_scores(name: str, problems: Sequence[Problem], right: Sequence[int], w
     shards.write_file(layout.SCORES / name / "scores.parquet", rows, Score)
 
 
+GENERATED = {"wall_s": 10.0, "tokens_per_second": 100.0, "sampled": 2, "prompt_tokens": 20, "completion_tokens": 40}
+
+
 def write_json(path: Path, content: Any) -> None:
     """A JSON file and its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,7 +109,7 @@ def finished(problems: Sequence[Problem], traces: Sequence[Trace], verdicts: Seq
     write_scores("tiny_qwen_base", asked, [0] * 40, wrong="no_answer")
     write_scores("tiny_qwen", asked, [1] * 20 + [0] * 20)
     write_store(problems, traces, verdicts)
-    write_json(layout.METRICS / "generate.json", {"wall_s": 10.0, "tokens_per_second": 100.0})
+    write_json(layout.METRICS / "generate.json", GENERATED)
     write_json(layout.METRICS / "train_tiny_qwen.json", {"rows": 3, "steps": 2, "loss": [[1, 2.0], [2, 1.0]]})
     for name in ("teacher", "tiny_qwen_base"):
         write_revision(ModelRevision(name, f"data/models/{name}", None, "sha256:0"))

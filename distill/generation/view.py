@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from distill import layout
+from distill.config import PriceSettings
 from distill.generation.stats import Stats
 from distill.progress import Tracker
 
@@ -29,6 +30,7 @@ class Status:
     verified: int | None
     graded: int
     in_flight: int
+    prompt_tokens: int
     completion_tokens: int
     wall_s: float
     left_s: float | None
@@ -79,6 +81,7 @@ class View:
             verified=stats.verified if stats.graded else None,
             graded=stats.graded,
             in_flight=self.in_flight,
+            prompt_tokens=stats.prompt_tokens,
             completion_tokens=stats.completion_tokens,
             wall_s=time.monotonic() - self._started,
             left_s=left if left < float("inf") else None,
@@ -97,8 +100,8 @@ def read_all() -> list[Status]:
     return sorted(found, key=lambda status: -status.at)
 
 
-def describe(status: Status, usd_per_hour: float) -> str:
-    """A status as one line, with what a verified trace costs where the hour has a price."""
+def describe(status: Status, price: PriceSettings) -> str:
+    """A status as one line, with what a verified trace costs where there are prices."""
     import psutil
 
     if status.ended:
@@ -107,7 +110,7 @@ def describe(status: Status, usd_per_hour: float) -> str:
         state = "not running any more; `dvc repro` goes on"
     else:
         state = f"last answer {time.time() - status.at:.0f} s ago"
-    usd = usd_per_hour * status.wall_s / 3600
+    usd = price.usd(status.wall_s, status.prompt_tokens, status.completion_tokens)
     cost = f", ${usd / status.verified:.5f} a verified trace" if usd and status.verified else ""
     return f"{status.line}{cost}  [{state}]"
 

@@ -96,11 +96,13 @@ class Summary:
         return steps["traces"]["tokens"] / steps["kept"]["n"] if steps["kept"]["n"] else None
 
     def usd_per_kept_trace(self) -> float | None:
-        """What a kept trace cost at the price in params; None without a price."""
-        kept = next(row["n"] for row in self.funnel["steps"] if row["step"] == "kept")
-        seconds = self.metrics.get("generate", {}).get("wall_s", 0.0)
-        price = self.params.price.usd_per_hour
-        return seconds / 3600 * price / kept if price and kept else None
+        """What a kept trace cost, by what an answer cost in the last run; None without prices, or when it asked nothing."""
+        steps = {row["step"]: row["n"] for row in self.funnel["steps"] if row["reason"] is None}
+        run = self.metrics.get("generate", {})
+        if not run.get("sampled") or not steps["kept"]:
+            return None
+        usd = self.params.price.usd(run["wall_s"], run["prompt_tokens"], run["completion_tokens"])
+        return usd / run["sampled"] * steps["traces"] / steps["kept"] or None
 
     def headline_numbers(self) -> dict[str, Any]:
         """For `dvc metrics show`: each model's pass@1 with n, k and SE, and each student's gain with its interval."""

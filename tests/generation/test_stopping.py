@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fakes import PREFILLED, FaultyTeacher, make_problems
 
-from distill.config import GenerateSettings, ServerSettings
+from distill.config import GenerateSettings, PriceSettings, ServerSettings
 from distill.errors import ServerError
 from distill.generation import view
 from distill.generation.endpoint import Serving
@@ -121,8 +121,10 @@ def test_a_run_says_how_it_goes(sample: Sample, tmp_path: Path) -> None:
     assert (said.done, said.total, said.ended) == (stats.sampled, stats.sampled, True)
     assert (said.graded, said.verified) == (stats.graded, stats.verified) == (len(sampled.traces), said.verified)
     assert said.verified == len(third(sampled.traces))
-    assert f"{said.verified:,} verified (" in view.describe(said, 0.0)
-    assert view.describe(said, 3600.0).endswith(" a verified trace  [ended]")
+    assert f"{said.verified:,} verified (" in view.describe(said, PriceSettings())
+    assert view.describe(said, PriceSettings(usd_per_million_completion_tokens=9.0)).endswith(
+        " a verified trace  [ended]"
+    )
 
 
 def test_a_model_that_does_not_reason_is_an_error_at_once(run: Sample) -> None:

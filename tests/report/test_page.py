@@ -3,12 +3,14 @@
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import workspace
 
 from distill import layout
+from distill.config import PriceSettings
 from distill.curation.store import open_store
 from distill.report import page
 from distill.report.summary import Summary, collect
@@ -71,6 +73,18 @@ def test_numbers_are_those_of_the_scores(summary: Summary) -> None:
     assert numbers["gains"]["tiny_qwen"]["all"]["n"] == 40
     assert (summary.score("tiny_qwen_base", "all").no_answer, summary.score("teacher", "all").cut_off) == (1.0, 0.25)
     assert '<td class="n">100 %</td><td class="n">0 %</td>' in html, "the base that never answers is not shown to"
+
+
+def test_what_a_kept_trace_cost(summary: Summary) -> None:
+    """Two answers took 10 seconds and 60 tokens; of 7 traces 4 are right and no copies."""
+    kept = next(row["n"] for row in summary.funnel["steps"] if row["step"] == "kept")
+    for prices, usd in (
+        ({}, None),
+        ({"usd_per_hour": 3600.0}, 5.0 * len(ATTACKS) / kept),
+        ({"usd_per_million_prompt_tokens": 1e5, "usd_per_million_completion_tokens": 1e6}, 21.0 * len(ATTACKS) / kept),
+    ):
+        priced = summary.params.model_copy(update={"price": PriceSettings(**prices)})
+        assert replace(summary, params=priced).usd_per_kept_trace() == (usd and pytest.approx(usd))
 
 
 def test_a_student_that_gained_nothing_is_said_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
