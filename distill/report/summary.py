@@ -96,7 +96,7 @@ class Summary:
         return steps["traces"]["tokens"] / steps["kept"]["n"] if steps["kept"]["n"] else None
 
     def usd_per_kept_trace(self) -> float | None:
-        """What a kept trace cost, by what an answer cost in the last run; None without prices, or when it asked nothing."""
+        """What a kept trace cost, at what an answer cost in the last run; None without prices or answers."""
         steps = {row["step"]: row["n"] for row in self.funnel["steps"] if row["reason"] is None}
         run = self.metrics.get("generate", {})
         if not run.get("sampled") or not steps["kept"]:

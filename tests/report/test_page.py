@@ -76,7 +76,7 @@ def test_numbers_are_those_of_the_scores(summary: Summary) -> None:
 
 
 def test_what_a_kept_trace_cost(summary: Summary) -> None:
-    """Two answers took 10 seconds and 60 tokens; of 7 traces 4 are right and no copies."""
+    """Two answers took 10 seconds, 20 tokens of prompts and 40 of their own."""
     kept = next(row["n"] for row in summary.funnel["steps"] if row["step"] == "kept")
     for prices, usd in (
         ({}, None),
