@@ -37,7 +37,9 @@ CAUSES = (  # what a server's log holds when it dies, and the cure
     (r"larger than the maximum number of tokens|KV cache .* needed", "its context does not fit; lower max_model_len"),
     (r"No module named '?vllm", "vLLM is not installed; `make setup`, or serve the model elsewhere and set its URL"),
 )
-ERROR_LINE = re.compile(r"(?:\b\w*(?:Error|Exception): |^ *Value error, )(.+?)(?: \[type=.*)?$", re.MULTILINE)
+ERROR_LINE = re.compile(  # of a traceback, of pydantic, of the argument parser
+    r"(?:\b\w*(?:Error|Exception): |^ *Value error, |^\S+: error: )(.+?)(?: \[type=.*)?$", re.MULTILINE
+)
 
 
 class Server:
