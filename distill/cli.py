@@ -62,8 +62,8 @@ def status() -> None:
     from distill.generation import view
 
     price = config.load().price
-    for found in view.read_all():
-        typer.echo(view.describe(found, price))
+    lines = [view.describe(found, price) for found in view.read_all()]
+    typer.echo("\n".join(lines) or "no model has been asked anything here yet")
 
 
 @app.command()
