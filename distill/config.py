@@ -49,10 +49,16 @@ class GymSource(Settings):
 
 
 class Columns(Settings):
-    """Which columns of a data set hold what."""
+    """Which columns of a data set hold what.
+
+    `options` (of multiple choice) is one column that holds all, or the names of several; `tests` (of code) holds
+    `inputs` and `outputs` as APPS spells them.
+    """
 
     prompt: str = "prompt"
     answer: str = "answer"
+    options: str | list[str] | None = None
+    tests: str | None = None
 
 
 class FileSource(Settings):
@@ -166,10 +172,35 @@ class GenerateSettings(SamplingSettings):
         return self
 
 
-class VerifySettings(Settings):
-    """Limits of one grading, enforced by killing the worker."""
+class EvaluateSettings(SamplingSettings):
+    """How every model is sampled on the evaluation problems.
 
-    timeout_s: Annotated[float, Field(gt=0.0)] = 5.0
+    With `answer_line`, a last line like `Answer: 12` counts where a text has no box; scores record which it was.
+    """
+
+    answer_line: bool = False
+
+
+class JudgeSettings(Settings):
+    """A model that is asked where the rules abstain, by `DISTILL_JUDGE_URL` or served here.
+
+    It is used only if it calls no more than this share of the wrong answers in `labelled` right.
+    """
+
+    model: str
+    revision: str | None = None
+    max_false_positive_rate: Fraction = 0.02
+    labelled: str | None = None  # a .jsonl of question, gold, answer and correct; by default the one that is shipped
+    max_tokens: Positive = 4096
+    max_model_len: Positive = 16384
+
+
+class VerifySettings(Settings):
+    """Limits of one comparison, in seconds of processor time, kept by killing what overstays; and the judge, if any."""
+
+    timeout_s: Annotated[float, Field(gt=0.0)] = 1.2  # of the parser; tried once more
+    program_cpu_s: Positive = 6  # of a program on one test, as LiveCodeBench
+    judge: JudgeSettings | None = None
 
 
 class CurateSettings(Settings):
@@ -258,7 +289,7 @@ class Params(Settings):
     curate: CurateSettings = CurateSettings()
     export: ExportSettings = ExportSettings()
     students: Annotated[dict[str, StudentSettings], Field(min_length=1)]
-    evaluate: SamplingSettings
+    evaluate: EvaluateSettings
     report: ReportSettings = ReportSettings()
     price: PriceSettings = PriceSettings()
 

@@ -15,6 +15,9 @@ from typing import Any
 THINK_OPEN = "<think>"
 THINK_CLOSE = "</think>"
 INSTRUCTION = "Please reason step by step, and put your final answer within \\boxed{}."
+CODE_INSTRUCTION = "Please reason step by step, and put your final program, in Python, within one ```python block."
+CHOICE_LINE = "Answer with the letter of the one right option."
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 _GROUPING = re.compile(r"\\boxed\{|\\.|[{}]", re.DOTALL)
 
@@ -29,15 +32,21 @@ class Completion:
     answer: str | None
 
 
-def render_user_turn(question: str) -> str:
-    """The user turn of a problem: the question, an empty line, R1's instruction."""
-    return f"{question.strip()}\n\n{INSTRUCTION}"
+def render_user_turn(question: str, verifier: str = "") -> str:
+    """The user turn of a problem: the question, an empty line, R1's instruction or, for programs, its like."""
+    return f"{question.strip()}\n\n{CODE_INSTRUCTION if verifier == 'code' else INSTRUCTION}"
 
 
-def render_messages(question: str, system_prompt: str | None = None) -> list[Message]:
+def render_messages(question: str, system_prompt: str | None = None, verifier: str = "") -> list[Message]:
     """The chat messages that ask a model one problem."""
     system = [{"role": "system", "content": system_prompt}] if system_prompt else []
-    return [*system, {"role": "user", "content": render_user_turn(question)}]
+    return [*system, {"role": "user", "content": render_user_turn(question, verifier)}]
+
+
+def render_choices(question: str, options: Sequence[str]) -> str:
+    """A multiple-choice question with its options, a letter each."""
+    lines = [f"{letter}) {option}" for letter, option in zip(LETTERS, options, strict=False)]
+    return "\n".join([question.strip(), "", *lines, "", CHOICE_LINE])
 
 
 def split_completion(text: str, prefilled: bool) -> Completion:

@@ -70,6 +70,16 @@ class Method(StrEnum):
     JUDGE = "judge"
 
 
+class Extraction(StrEnum):
+    """The form in which the graded answer was found; `none` where no answer was."""
+
+    NONE = "none"
+    BOX = "box"
+    ANSWER_LINE = "answer_line"
+    PROGRAM = "program"
+    OPTION = "option"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """A prompt with its reference answer.
@@ -122,6 +132,16 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TraceAnswer:
+    """The columns of a trace that grading reads: all but the long ones."""
+
+    id: str
+    problem_id: str
+    finish_reason: str
+    answer_text: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
     """Why no more traces were asked of a problem; `detail` is the server's word where it refused."""
 
@@ -141,6 +161,7 @@ class Verdict:
     extracted: str | None
     method: str
     evidence: str
+    extraction: str = Extraction.NONE
     schema_version: int = SCHEMA_VERSION
 
 
@@ -157,6 +178,7 @@ class Score:
     extracted: str | None
     completion_tokens: int
     finish_reason: str
+    extraction: str = Extraction.NONE
     schema_version: int = SCHEMA_VERSION
 
 

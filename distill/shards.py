@@ -7,7 +7,7 @@ do. A folder of shards is written whole: into a neighbour first, renamed last.
 import shutil
 import types
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -69,20 +69,39 @@ def write_shards(folder: Path, rows: Sequence[Any], row_type: type) -> int:
 
 def read_rows(path: Path, row_type: type[Row]) -> list[Row]:
     """Read a Parquet file, or every shard of a folder. Raises `DataError` when it is missing or of another shape."""
+    return list(iterate_rows(path, row_type))
+
+
+def iterate_rows(path: Path, row_type: type[Row]) -> Iterator[Row]:
+    """The rows of a Parquet file or a folder of shards, a row group in memory at a time; only `row_type`'s columns.
+
+    Raises `DataError` as `read_rows` does.
+    """
+    columns = [item.name for item in fields(row_type)]  # type: ignore[arg-type]
+    for file in _open(path):
+        missing = set(columns) - set(file.schema_arrow.names)
+        if missing:
+            raise DataError(f"{path} lacks the columns {sorted(missing)}; delete it and run `dvc repro`")
+        for batch in file.iter_batches(ROW_GROUP_SIZE, columns=columns):
+            yield from (row_type(**row) for row in batch.to_pylist())
+
+
+def count_rows(path: Path) -> int:
+    """How many rows a file or a folder of shards holds, by its footers. Raises `DataError` when it is missing."""
+    return sum(file.metadata.num_rows for file in _open(path))
+
+
+def _open(path: Path) -> Iterator[Any]:
+    """The Parquet files of a path, opened one after the other."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if not files or not files[0].exists():
         raise DataError(f"{path} is missing; `dvc repro` writes it")
-    rows: list[Row] = []
     for file in files:
         try:
-            table = pq.read_table(file)
+            with pq.ParquetFile(file) as opened:
+                yield opened
         except (pa.ArrowInvalid, OSError) as error:
             raise DataError(f"{file} cannot be read as Parquet ({error}); delete it and run `dvc repro`") from error
-        missing = set(schema_of(row_type).names) - set(table.column_names)
-        if missing:
-            raise DataError(f"{file} lacks the columns {sorted(missing)}; delete it and run `dvc repro`")
-        rows += [row_type(**row) for row in table.select(schema_of(row_type).names).to_pylist()]
-    return rows

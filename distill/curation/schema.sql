@@ -72,7 +72,8 @@ CREATE TABLE verdicts (
     verdict     VARCHAR NOT NULL,  -- correct | incorrect | no_answer | truncated | ambiguous | … (distill/records.py)
     extracted   VARCHAR,           -- the answer that was compared
     method      VARCHAR NOT NULL,  -- what decided: string | exact | symbolic | execution | judge | none
-    evidence    VARCHAR NOT NULL   -- in a sentence
+    evidence    VARCHAR NOT NULL,  -- in a sentence
+    extraction  VARCHAR NOT NULL   -- the form in which the answer was found: box | answer_line | program | option | none
 );
 
 -- ------------------------------------------------------------------------------------------------------------- views

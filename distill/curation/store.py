@@ -64,7 +64,8 @@ SELECT id, reasoning, answer_text, text FROM read_parquet($files) WHERE id >= $l
 """
 LOAD_VERDICTS = """
 INSERT INTO verdicts
-SELECT trace_id, fingerprint, verdict, extracted, method, evidence FROM read_parquet($files) ORDER BY trace_id
+SELECT trace_id, fingerprint, verdict, extracted, method, evidence, extraction
+FROM read_parquet($files) ORDER BY trace_id
 """
 # What stages that are out of step with each other would lose in a join.
 ORPHANS = {

@@ -30,7 +30,7 @@ SELECT DISTINCT model, model_revision AS revision, engine, max_tokens, fingerpri
 FROM traces t JOIN verdicts v ON v.trace_id = t.id WHERE t.id IN (SELECT unnest($ids)) ORDER BY ALL
 """
 SHORTEST = """
-SELECT p.prompt, x.reasoning, x.answer_text
+SELECT p.prompt, p.verifier, x.reasoning, x.answer_text
 FROM traces t JOIN problems p ON p.id = t.problem_id JOIN texts x ON x.trace_id = t.id
 WHERE t.id = (SELECT id FROM traces WHERE id IN (SELECT unnest($ids)) ORDER BY completion_tokens, id LIMIT 1)
 """
@@ -89,7 +89,8 @@ def _hub_licence(licence: str) -> str:
 
 def _example(row: dict[str, str]) -> str:
     """The chat of one row as a code block: four spaces before every line."""
-    user, assistant = render_user_turn(row["prompt"]), render_student_turn(row["reasoning"], row["answer_text"])
+    user = render_user_turn(row["prompt"], row["verifier"])
+    assistant = render_student_turn(row["reasoning"], row["answer_text"])
     text = visible(f"user: {user}\n\nassistant: {assistant}")
     return "\n".join(f"    {line}".rstrip() for line in text.splitlines())
 

@@ -34,7 +34,7 @@ ROWS_PER_GROUP = 1_000
 # The range lets DuckDB skip all other texts: the store keeps them in the order of ids.
 ROWS = """
 SELECT
-    t.id, t.problem_id, p.source, p.domain, p.prompt, p.answer, x.reasoning, x.answer_text AS response,
+    t.id, t.problem_id, p.source, p.domain, p.verifier, p.prompt, p.answer, x.reasoning, x.answer_text AS response,
     v.verdict, v.method, t.model AS teacher, t.model_revision AS teacher_revision, t.completion_tokens, p.licence
 FROM traces t
 JOIN problems p ON p.id = t.problem_id
@@ -70,7 +70,7 @@ def schema() -> Any:
     import pyarrow as pa
 
     message = pa.struct([("role", pa.string()), ("content", pa.string())])
-    before = ("id", "problem_id", "source", "domain")
+    before = ("id", "problem_id", "source", "domain", "verifier")
     after = ("prompt", "answer", "reasoning", "response", "verdict", "method", "teacher", "teacher_revision")
     return pa.schema(
         [
@@ -111,7 +111,7 @@ def _chunks(ids: list[str], size: int) -> list[list[str]]:
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:
     messages = [
-        {"role": "user", "content": render_user_turn(row["prompt"])},
+        {"role": "user", "content": render_user_turn(row["prompt"], row["verifier"])},
         {"role": "assistant", "content": render_student_turn(row["reasoning"], row["response"])},
     ]
     teacher = card.public_name(row["teacher"])

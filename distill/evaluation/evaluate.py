@@ -23,7 +23,8 @@ from distill.generation.endpoint import Serving
 from distill.generation.sampler import Sampled, sample_problems
 from distill.models import ModelRevision
 from distill.records import Outcome, Problem, Score, Trace, Verdict
-from distill.verification.grade import grade_traces
+from distill.verification import judge
+from distill.verification.grade import grade
 
 Sampler = Callable[..., Sampled]
 
@@ -65,11 +66,14 @@ def evaluate(name: str, params: Params, sample: Sampler = sample_problems) -> Ev
     """Evaluate one model and write its scores. Raises `ConfigError` when params know no such model."""
     if name not in model_names(params):
         raise ConfigError(f"there is no model {name!r}; params.yaml names {', '.join(model_names(params))}")
+    asked = judge.accepted(params)
     splits = read_splits()
     problems = [problem for split in splits.values() for problem in split]
     model = _revision(name, params)
     sampled = sample(problems, model, params.evaluate, _serving(name, params), params.seed)
-    verdicts = grade_traces(problems, sampled.traces, params.verify, f"grade {name}")
+    verdicts = grade(
+        problems, sampled.traces, params.verify, f"grade {name}", None, asked, params.evaluate.answer_line
+    ).verdicts
     scores = _scores(name, splits, sampled.traces, verdicts)
     _write(layout.SCORES / name, sampled.traces, verdicts, scores)
     estimates = {split: estimate(by_question(scores, split)) for split in splits}
@@ -124,6 +128,7 @@ def _scores(
             extracted=verdict[trace.id].extracted,
             completion_tokens=trace.completion_tokens,
             finish_reason=trace.finish_reason,
+            extraction=verdict[trace.id].extraction,
         )
         for trace in traces
     ]

@@ -14,6 +14,7 @@ from distill.config import SamplingSettings
 from distill.generation.cache import Answer
 from distill.models import ModelRevision
 from distill.prompting import (
+    CODE_INSTRUCTION,
     INSTRUCTION,
     THINK_CLOSE,
     THINK_OPEN,
@@ -52,7 +53,7 @@ class Recipe:
 
     def messages(self, problem: Problem) -> list[Message]:
         """The chat messages of one problem."""
-        return render_messages(problem.prompt, self.sampling.system_prompt)
+        return render_messages(problem.prompt, self.sampling.system_prompt, problem.verifier)
 
     def seed_label(self, problem: str, sample_index: int) -> int:
         """A seed of its own for every sample, in 31 bits."""
@@ -88,7 +89,8 @@ def recipe(model: ModelRevision, sampling: SamplingSettings, dtype: str, seed: i
     settings = sampling.model_dump(include={"temperature", "top_p", "system_prompt"})
     if sampling.repetition:
         settings["repetition"] = sampling.repetition.model_dump()
-    key = content_id("request", model.model, model.revision, template, INSTRUCTION, settings, dtype, seed)
+    instructions = [INSTRUCTION, CODE_INSTRUCTION]
+    key = content_id("request", model.model, model.revision, template, instructions, settings, dtype, seed)
     return Recipe(key, prefilled, sampling, seed, tokenizer)
 
 

@@ -9,6 +9,7 @@ A generated source goes on until it has `n` problems that are new to it and to t
 data set gives its first `n` such rows, or all it has.
 """
 
+import difflib
 import hashlib
 import json
 import warnings
@@ -19,27 +20,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from distill.config import Columns, DatasetSource, FileSource, GymSource, Source
+from distill.config import DatasetSource, FileSource, GymSource, Source
 from distill.errors import ConfigError, DataError
+from distill.problems.rows import Example, Reader
 from distill.records import Problem, Verifier, canonical_json, problem_id
+from distill.verification import tasks
 
 GYM_LICENCE = "Apache-2.0"
 TRIES_PER_PROBLEM = 20  # a task that gives fewer than one new problem in twenty is exhausted
 SPARE_TRIES = 200
 
-# One number as the answer, many values, the same under every PYTHONHASHSEED, no scorer needed (measured on 0.1.25).
-GYM_TASKS = frozenset({
-    "basic_arithmetic", "binary_alternation", "chain_sum", "count_bits", "count_primes", "decimal_chain_sum", "gcd",
-    "gsm_symbolic", "largest_island", "lcm", "leg_counting", "letter_counting", "maze", "number_sequence", "products",
-    "rectangle_count", "rotten_oranges", "simple_equations", "simple_geometry",
-})  # fmt: skip
-_RUNS_ANSWERS = frozenset({
-    "binary_matrix", "countdown", "intermediate_integration", "polynomial_multiplication", "puzzle24",
-    "simple_integration", "spiral_matrix", "string_insertion",
-})  # fmt: skip
 _SIZES = ("num_terms", "num_digits", "complexity", "num_animals", "span_length", "n_sides", "grid_size")
-
-Example = tuple[str, str, dict[str, Any], dict[str, Any]]  # prompt, answer, difficulty, origin
 
 
 @dataclass(slots=True)
@@ -65,7 +56,7 @@ def draw(name: str, source: Source, split: str, seed: int, taken: frozenset[str]
     drawn = Drawn(f"problems.train.{name}" if split == "train" else f"problems.eval.{split}.{name}")
     seen: set[str] = set()
     for example in _examples(name, source, split, seed, drawn.key):
-        prompt = normalised_prompt(example[0])
+        prompt = normalised_prompt(example.prompt)
         if prompt in seen:
             drawn.n_duplicates += 1
         elif prompt in taken:
@@ -96,28 +87,26 @@ def _demand_enough(drawn: Drawn, source: Source) -> None:
 
 
 def _problem(name: str, source: Source, example: Example) -> Problem:
-    prompt, answer, difficulty, origin = example
     verifier = Verifier.GYM if isinstance(source, GymSource) else source.verifier
     return Problem(
-        id=problem_id(prompt, answer, verifier),
+        id=problem_id(example.prompt, example.answer, verifier),
         source=name,
         domain="math" if isinstance(source, GymSource) else source.domain,
-        prompt=prompt,
-        answer=answer,
+        prompt=example.prompt,
+        answer=example.answer,
         verifier=verifier,
-        verifier_args=canonical_json({"task": source.task} if isinstance(source, GymSource) else {}),
-        difficulty=canonical_json(difficulty),
+        verifier_args=canonical_json(example.arguments),
+        difficulty=canonical_json(example.difficulty),
         licence=GYM_LICENCE if isinstance(source, GymSource) else source.licence,
-        origin=canonical_json(origin),
+        origin=canonical_json(example.origin),
     )
 
 
 def _examples(name: str, source: Source, split: str, seed: int, key: str) -> Iterator[Example]:
     if isinstance(source, GymSource):
         return _gym_examples(name, source, split, seed, key)
-    if isinstance(source, FileSource):
-        return _file_examples(source, key)
-    return _dataset_examples(source, key)
+    reader = Reader.of(source, key, seed)
+    return _file_examples(source, reader) if isinstance(source, FileSource) else _dataset_examples(source, reader)
 
 
 # ------------------------------------------------------------------ reasoning-gym
@@ -128,13 +117,16 @@ def _gym_examples(name: str, source: GymSource, split: str, seed: int, key: str)
     n_tries = source.n * TRIES_PER_PROBLEM + SPARE_TRIES
     dataset = _gym_dataset(source, stream, n_tries, key)
     origin = {"package": "reasoning-gym", "version": version("reasoning-gym"), "task": source.task, "seed": stream}
+    made_from = {"config": source.config, "seed": stream, "size": n_tries}  # a scorer makes the problem again
     for index in range(n_tries):
         entry = dataset[index]
-        yield (
+        again = {} if source.task in tasks.NUMERIC else {**made_from, "index": index}
+        yield Example(
             entry["question"].strip(),
             str(entry["answer"]).strip(),
-            _difficulty(entry["metadata"]),
             {**origin, "index": index, "config": source.config},
+            _difficulty(entry["metadata"]),
+            {"task": source.task, **again},
         )
 
 
@@ -146,9 +138,10 @@ def _stream_seed(seed: int, split: str, name: str) -> int:
 
 def _gym_dataset(source: GymSource, seed: int, size: int, key: str) -> Any:
     """Open a task. Raises `ConfigError` when it is not one of the safe ones or refuses its config."""
-    if source.task not in GYM_TASKS:
-        why = "its scorer runs the answer as code" if source.task in _RUNS_ANSWERS else "it cannot be graded exactly"
-        raise ConfigError(f"{key}.task {source.task!r} is refused: {why}; the tasks are {', '.join(sorted(GYM_TASKS))}")
+    if why := tasks.why_refused(source.task):
+        close = difflib.get_close_matches(source.task, [*tasks.NUMERIC, *tasks.SCORED], n=1)
+        hint = f"did you mean {close[0]}?" if close else "distill/verification/tasks.py names those that can be graded"
+        raise ConfigError(f"{key}.task {source.task!r} is refused: {why}; {hint}")
     if reserved := {"seed", "size"} & set(source.config):
         raise ConfigError(f"{key}.config may not set {', '.join(sorted(reserved))}: seed and n decide that")
     with warnings.catch_warnings():
@@ -171,16 +164,15 @@ def _difficulty(metadata: dict[str, Any]) -> dict[str, Any]:
 # ------------------------------------------------------------------ files and data sets
 
 
-def _file_examples(source: FileSource, key: str) -> Iterator[Example]:
-    path = Path(source.path)
+def _file_examples(source: FileSource, reader: Reader) -> Iterator[Example]:
+    path, key = Path(source.path), reader.key
     if not path.is_file():
         raise ConfigError(f"{key}.path: {path} is not a file")
     readers = {".jsonl": _jsonl_rows, ".parquet": _parquet_rows}
     if path.suffix not in readers:
         raise ConfigError(f"{key}.path: {path} must be a .jsonl or .parquet file")
     for line, row in readers[path.suffix](path):
-        prompt, answer = _fields(row, source.columns, f"{path} line {line}", key)
-        yield prompt, answer, {}, {"file": path.name, "line": line}
+        yield reader.read(row, f"{path} line {line}", {"file": path.name, "line": line})
 
 
 def _jsonl_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -209,11 +201,10 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     yield from enumerate(rows, start=1)
 
 
-def _dataset_examples(source: DatasetSource, key: str) -> Iterator[Example]:
-    for index, row in enumerate(_open_dataset(source, key)):
-        prompt, answer = _fields(row, source.columns, f"{source.path} row {index}", key)
-        origin = {"dataset": source.path, "name": source.name, "revision": source.revision, "split": source.split}
-        yield prompt, answer, {}, {**origin, "row": index}
+def _dataset_examples(source: DatasetSource, reader: Reader) -> Iterator[Example]:
+    origin = {"dataset": source.path, "name": source.name, "revision": source.revision, "split": source.split}
+    for index, row in enumerate(_open_dataset(source, reader.key)):
+        yield reader.read(row, f"{source.path} row {index}", {**origin, "row": index})
 
 
 def _open_dataset(source: DatasetSource, key: str) -> Any:
@@ -225,21 +216,3 @@ def _open_dataset(source: DatasetSource, key: str) -> Any:
     except (OSError, ValueError, RuntimeError) as error:
         reason = next(islice(str(error).splitlines(), 1), type(error).__name__)
         raise DataError(f"{key}: datasets cannot open {source.path} split {source.split!r}: {reason}") from error
-
-
-def _fields(row: dict[str, Any], columns: Columns, where: str, key: str) -> tuple[str, str]:
-    """A row's prompt and answer, stripped. Raises `DataError` naming the row and the column."""
-    values = []
-    for role in ("prompt", "answer"):
-        column = getattr(columns, role)
-        if column not in row:
-            raise DataError(
-                f"{where} has no column {column!r} (it has {', '.join(map(str, row))}); set {key}.columns.{role}"
-            )
-        value = row[column]
-        if isinstance(value, int) and not isinstance(value, bool):
-            value = str(value)
-        if not isinstance(value, str) or not value.strip():
-            raise DataError(f"{where}: column {column!r} must hold text, got {value!r}")
-        values.append(value.strip())
-    return values[0], values[1]

@@ -35,6 +35,8 @@ _REWRITES = [
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r"\s+", " "),  # first: later patterns would go quadratic over long white space
+        (r"^\s?\*\*([^*]+)\*\*\s?$", r"\1"),  # Markdown's bold
+        (r"\*\*", "^"),
         (r"\\\$|\\[,!]|\$", ""),
         (r"\\[()\[\]]|\\displaystyle(?![a-zA-Z])|\\(?:left|right|[bB]igg?[lr]?)(?![a-zA-Z])", ""),
         (r"\\[:;> ]|~|\\q?quad(?![a-zA-Z])", " "),

@@ -3,97 +3,265 @@ r"""Every trace gets a verdict.
     grade(problems, traces, settings, "verify").verdicts[0]
     -> Verdict(trace_id="c07a…", verdict="correct", extracted="12", method="exact", evidence="equal as exact fractions")
 
-What is asked of a trace, in this order: did it end by itself, is there an answer after its chain of thought, is there
-one final box, and is that box the reference? Equal pairs of reference and answer are compared once. Only pairs that
-need the parser go to the pool, and only their findings are cached.
+What is asked of a trace, in this order: did it end by itself, is there an answer after its chain of thought, in the
+form that was asked for, and is it the reference? What text alone cannot decide is work for an engine; equal work is
+done once. A judge, where there is one, sees only what the rules abstained from.
 """
 
+import heapq
+import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from distill.config import VerifySettings
-from distill.errors import DataError, DistillError
+from distill.errors import DataError
 from distill.progress import track
-from distill.prompting import boxed_answers
-from distill.records import FinishReason, Method, Outcome, Problem, Trace, Verdict, Verifier, content_id
-from distill.verification import gym, math, pool, symbolic
-from distill.verification.cache import Cache, fingerprint
+from distill.records import Extraction, Method, Outcome, Problem, Verdict, Verifier
+from distill.verification import choice, code, engines, gym, math, tasks
+from distill.verification.cache import fingerprint
+from distill.verification.engines import Work
+from distill.verification.extraction import Extracted, ended, final_box
 from distill.verification.findings import Finding, NeedsParser
 
-MAX_BOXES = 50
 MAX_EXTRACTED = 1_000  # characters of an answer kept in its verdict
-PRELOAD = ("distill.verification.preload",)
+N_SLOWEST = 5
 
-# `none` has nothing to compare with, so its traces have no verdict to be had; a policy may still keep them.
-COMPARE: dict[str, Callable[[str, str], Finding]] = {Verifier.MATH: math.compare, Verifier.GYM: gym.compare}
+# Where the rules say that they do not know. A judge is never asked about a limit: hostile text stays where it is.
+ABSTAINED = frozenset({Outcome.UNPARSED_ANSWER, Outcome.UNPARSED_GOLD, Outcome.TIMEOUT, Outcome.UNAVAILABLE})
+JUDGEABLE = frozenset({Verifier.MATH, Verifier.JUDGE})
 
-Pair = tuple[str, str]  # reference, answer
-Item = TypeVar("Item", str, Pair)
+
+class Answered(Protocol):
+    """What grading needs of a trace; `records.Trace` has it, and so has `records.TraceAnswer`."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102
+    @property
+    def problem_id(self) -> str: ...  # noqa: D102
+    @property
+    def finish_reason(self) -> str: ...  # noqa: D102
+    @property
+    def answer_text(self) -> str | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
+class Case:
+    """What a judge sees of a trace."""
+
+    question: str
+    gold: str
+    answer: str
+
+
+Judge = Callable[[Sequence[Case]], list[Finding]]
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """A comparison that took long, and the first trace that it was made for."""
+
+    seconds: float
+    trace_id: str
+    engine: str
+
+
+@dataclass(slots=True)
 class Grading:
-    """Verdicts sorted by trace id; how many comparisons needed the parser, and how many of those were in the cache."""
+    """Verdicts sorted by trace id, how much work went to engines, how much of it the cache had, and the slowest."""
 
     verdicts: list[Verdict]
-    n_parsed: int
-    n_cached: int
+    n_engine: int = 0
+    n_cached: int = 0
+    n_judged: int = 0
+    slowest: list[Slow] = field(default_factory=list)
 
 
 def grade_traces(
-    problems: Iterable[Problem], traces: Sequence[Trace], settings: VerifySettings, label: str
+    problems: Iterable[Problem], traces: Iterable[Answered], settings: VerifySettings, label: str
 ) -> list[Verdict]:
-    """The verdicts of `grade` alone."""
+    """The verdicts of `grade` alone, by the rules alone."""
     return grade(problems, traces, settings, label).verdicts
 
 
-def grade(problems: Iterable[Problem], traces: Sequence[Trace], settings: VerifySettings, label: str) -> Grading:
+def grade(
+    problems: Iterable[Problem],
+    traces: Iterable[Answered],
+    settings: VerifySettings,
+    label: str,
+    total: int | None = None,
+    judge: Judge | None = None,
+    answer_line: bool = False,
+) -> Grading:
     """Grade traces against their problems; `label` names the progress line, an empty one shows none.
 
-    Raises `DataError` for a trace without its problem, `DistillError` when the verifier fails its self-test.
+    `traces` is read once, so it may come from a file, with its length in `total`. `answer_line` also takes an
+    "Answer:" line where there is no box. Raises `DataError` for a trace without its problem, `DistillError` when the
+    verifier fails its self-test.
     """
-    by_id = {problem.id: problem for problem in problems}
+    rules = Rules({problem.id: problem for problem in problems}, answer_line)
     name = fingerprint()
-    decided: dict[str, tuple[Finding, str | None]] = {}
-    waiting: dict[Pair, list[str]] = {}
-    with track(label, len(traces), "traces") as progress:
+    total = total if total is not None else len(traces)  # type: ignore[arg-type]
+    found: dict[str, tuple[Finding, Extracted | None]] = {}
+    waiting: dict[str, list[str]] = {}
+    works: dict[str, Work] = {}
+    problem_of: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    grading = Grading([])
+    with track(label, total, "traces") as progress:
+
+        def decide(finding: Finding, ids: Sequence[str]) -> None:
+            counts[finding.outcome] += len(ids)
+            progress.note(_counted(counts))
+            progress.advance(len(ids))
+
         for trace in traces:
-            problem = _problem_of(trace, by_id)
-            try:
-                decided[trace.id] = _judge(problem, trace)
-                progress.advance()
-            except NeedsParser:
-                waiting.setdefault((problem.answer, _final_box(trace)), []).append(trace.id)
-        n_cached = 0
-        for pair, finding, cached in _in_pool(symbolic.compare, list(waiting), settings):
-            n_cached += cached
-            decided |= {trace: (finding, pair[1]) for trace in waiting[pair]}
-            progress.advance(len(waiting[pair]))
-    verdicts = [_verdict(trace, name, *decided[trace]) for trace in sorted(decided)]
-    return Grading(verdicts, len(waiting), n_cached)
+            verdict, extracted = rules.judge(trace)
+            if judge is not None:
+                problem_of[trace.id] = trace.problem_id
+            if isinstance(verdict, Work):
+                works[verdict.key] = verdict
+                waiting.setdefault(verdict.key, []).append(trace.id)
+                found[trace.id] = (_PENDING, extracted)
+            else:
+                found[trace.id] = (verdict, extracted)
+                decide(verdict, [trace.id])
+        for decided in engines.run(works.values(), settings):
+            ids = waiting[decided.work.key]
+            for trace_id in ids:
+                found[trace_id] = (decided.finding, found[trace_id][1])
+            grading.n_engine += 1
+            grading.n_cached += decided.cached
+            grading.slowest.append(Slow(round(decided.seconds, 3), ids[0], decided.work.engine))
+            grading.slowest = heapq.nlargest(N_SLOWEST, grading.slowest, key=lambda slow: slow.seconds)
+            decide(decided.finding, ids)
+    if judge is not None:
+        grading.n_judged = _ask_judge(judge, rules, found, problem_of)
+    grading.verdicts = [_verdict(trace, name, *found[trace]) for trace in sorted(found)]
+    return grading
 
 
 def check_gold(problems: Sequence[Problem], settings: VerifySettings) -> dict[str, Outcome]:
-    """What the verifier says of each reference answer when a model gives exactly that, by problem id."""
+    """What the verifier says of each reference answer when a model gives exactly that, by problem id.
+
+    Problems whose references no rule can check (a judge's; tests without a program) are left out.
+    """
     outcomes: dict[str, Outcome] = {}
     waiting: dict[str, list[str]] = {}
+    works: dict[str, Work] = {}
+    rules = Rules({})
     for problem in problems:
-        try:
-            outcomes[problem.id] = _check(problem).outcome
-        except NeedsParser:
-            waiting.setdefault(problem.answer, []).append(problem.id)
-    for gold, finding, _ in _in_pool(symbolic.check, list(waiting), settings):
-        outcomes |= dict.fromkeys(waiting[gold], finding.outcome)
+        found = rules.check(problem)
+        if isinstance(found, Work):
+            works[found.key] = found
+            waiting.setdefault(found.key, []).append(problem.id)
+        elif found is not None:
+            outcomes[problem.id] = found.outcome
+    for decided in engines.run(works.values(), settings):
+        outcomes |= dict.fromkeys(waiting[decided.work.key], decided.finding.outcome)
     return outcomes
 
 
-def summarise(problems: Iterable[Problem], traces: Iterable[Trace], verdicts: Iterable[Verdict]) -> dict[str, Any]:
+class Rules:
+    """The rules of every verifier over one set of problems."""
+
+    def __init__(self, problems: dict[str, Problem], answer_line: bool = False) -> None:
+        self.problems = problems
+        self.answer_line = answer_line
+        self._arguments: dict[str, dict[str, Any]] = {}
+        self._tests: dict[str, code.Tests] = {}
+
+    def judge(self, trace: Answered) -> tuple[Finding | Work, Extracted | None]:
+        """The finding of one trace, or the work that will give it, and the answer that it is about."""
+        problem = self.problems.get(trace.problem_id)
+        if problem is None:
+            raise DataError(f"trace {trace.id} answers problem {trace.problem_id}, which is not among the problems")
+        text = ended(trace.finish_reason, trace.answer_text)
+        if isinstance(text, Finding):
+            return text, None
+        extracted = self.extract(problem, text)
+        if isinstance(extracted, Finding):
+            return extracted, None
+        return self.compare(problem, extracted.text), extracted
+
+    def extract(self, problem: Problem, text: str) -> Extracted | Finding:
+        """The answer in a text, in the form that the problem asks for."""
+        if problem.verifier == Verifier.NONE:
+            return Finding(Outcome.UNAVAILABLE, Method.NONE, "the problem has no verifier")
+        if problem.verifier == Verifier.CODE:
+            program = code.extract(text)
+            return program if isinstance(program, Finding) else Extracted(program, Extraction.PROGRAM)
+        if problem.verifier == Verifier.CHOICE:
+            return choice.extract(text, self._arguments_of(problem)["options"])
+        return final_box(text, math.same_text, self.answer_line)
+
+    def compare(self, problem: Problem, answer: str) -> Finding | Work:
+        """Compare an answer with the reference by the problem's verifier."""
+        if problem.verifier == Verifier.MATH:
+            try:
+                return math.compare(problem.answer, answer)
+            except NeedsParser:
+                return engines.parse(problem.answer, answer)
+        if problem.verifier == Verifier.GYM:
+            return self._compare_gym(problem, answer)
+        if problem.verifier == Verifier.CHOICE:
+            return choice.compare(problem.answer, answer)
+        if problem.verifier == Verifier.CODE:
+            return engines.execute(answer, self._tests_of(problem))
+        return Finding(Outcome.UNAVAILABLE, Method.NONE, "only a judge can say; name one as verify.judge in params")
+
+    def check(self, problem: Problem) -> Finding | Work | None:
+        """Whether a problem's reference can be graded; None where no rule can tell."""
+        if problem.verifier == Verifier.JUDGE or (problem.verifier == Verifier.CODE and not problem.answer):
+            return None
+        if problem.verifier == Verifier.NONE:
+            return Finding(Outcome.UNAVAILABLE, Method.NONE, "the problem has no verifier")
+        if problem.verifier != Verifier.MATH:
+            return self.compare(problem, problem.answer)
+        try:
+            return math.check(problem.answer)
+        except NeedsParser:
+            return engines.read_gold(problem.answer)
+
+    def _compare_gym(self, problem: Problem, answer: str) -> Finding | Work:
+        arguments = self._arguments_of(problem)
+        if arguments.get("task") not in tasks.SCORED:
+            return gym.compare(problem.answer, answer)
+        item = gym.scoring(arguments, problem.answer, answer)
+        return item if isinstance(item, Finding) else engines.score(item)
+
+    def _arguments_of(self, problem: Problem) -> dict[str, Any]:
+        if problem.id not in self._arguments:
+            self._arguments[problem.id] = json.loads(problem.verifier_args)
+        return self._arguments[problem.id]
+
+    def _tests_of(self, problem: Problem) -> code.Tests:
+        if problem.id not in self._tests:
+            self._tests[problem.id] = code.Tests.parse(json.loads(problem.verifier_args), f"problem {problem.id}")
+        return self._tests[problem.id]
+
+
+_PENDING = Finding(Outcome.UNAVAILABLE, Method.NONE, "an engine has not answered")
+
+
+def _ask_judge(
+    judge: Judge, rules: Rules, found: dict[str, tuple[Finding, Extracted | None]], problem_of: dict[str, str]
+) -> int:
+    """Put what the rules abstained from before a judge. Returns how many traces that were."""
+    cases: dict[Case, list[str]] = {}
+    for trace, (finding, extracted) in found.items():
+        problem = rules.problems[problem_of[trace]]
+        if extracted and finding.outcome in ABSTAINED and problem.verifier in JUDGEABLE:
+            cases.setdefault(Case(problem.prompt, problem.answer, extracted.text), []).append(trace)
+    for traces, finding in zip(cases.values(), judge(list(cases)) if cases else [], strict=True):
+        found |= {trace: (finding, found[trace][1]) for trace in traces}
+    return sum(map(len, cases.values()))
+
+
+def summarise(source_of: dict[str, str], trace_problem: dict[str, str], verdicts: Iterable[Verdict]) -> dict[str, Any]:
     """Counts per outcome, and the share correct with its n, overall and per source."""
-    source_of = {problem.id: problem.source for problem in problems}
-    trace_source = {trace.id: source_of[trace.problem_id] for trace in traces}
-    rows = [(trace_source[verdict.trace_id], verdict.verdict) for verdict in verdicts]
+    rows = [(source_of[trace_problem[verdict.trace_id]], verdict.verdict) for verdict in verdicts]
     sources = sorted({source for source, _ in rows})
     return {
         **_shares([outcome for _, outcome in rows]),
@@ -103,11 +271,15 @@ def summarise(problems: Iterable[Problem], traces: Iterable[Trace], verdicts: It
 
 def describe(summary: dict[str, Any]) -> str:
     """`1,200 traces: 812 correct, 311 incorrect, 77 truncated (0 timeouts)`."""
-    counts = summary["outcomes"]
+    counts = Counter(summary["outcomes"])
+    return f"{summary['n']:,} traces: {_counted(counts)} ({counts.get(Outcome.TIMEOUT, 0):,} timeouts)"
+
+
+def _counted(counts: Counter[str]) -> str:
+    """`812 correct, 311 incorrect, 77 truncated`."""
     first = [Outcome.CORRECT, Outcome.INCORRECT]
     others = sorted((outcome for outcome in counts if outcome not in first), key=lambda outcome: -counts[outcome])
-    shown = [f"{counts.get(outcome, 0):,} {outcome.replace('_', ' ')}" for outcome in [*first, *others]]
-    return f"{summary['n']:,} traces: {', '.join(shown)} ({counts.get(Outcome.TIMEOUT, 0):,} timeouts)"
+    return ", ".join(f"{counts[outcome]:,} {outcome.replace('_', ' ')}" for outcome in [*first, *others])
 
 
 def _shares(outcomes: list[str]) -> dict[str, Any]:
@@ -119,94 +291,13 @@ def _shares(outcomes: list[str]) -> dict[str, Any]:
     }
 
 
-def _problem_of(trace: Trace, by_id: dict[str, Problem]) -> Problem:
-    if trace.problem_id not in by_id:
-        raise DataError(f"trace {trace.id} answers problem {trace.problem_id}, which is not among the problems")
-    return by_id[trace.problem_id]
-
-
-def _judge(problem: Problem, trace: Trace) -> tuple[Finding, str | None]:
-    """The finding of one trace and the answer it is about. Raises `NeedsParser`."""
-    if trace.finish_reason != FinishReason.STOP:
-        return Finding(Outcome.TRUNCATED, Method.NONE, f"the server stopped it: {trace.finish_reason}"), None
-    if trace.answer_text is None:
-        return Finding(Outcome.NO_ANSWER, Method.NONE, "the chain of thought was never closed"), None
-    if problem.verifier == Verifier.NONE:
-        return _compare(problem, ""), None
-    if trace.answer_text.count("\\boxed{") > MAX_BOXES:
-        return Finding(Outcome.AMBIGUOUS, Method.NONE, f"more than {MAX_BOXES} boxed answers"), None
-    boxes = boxed_answers(trace.answer_text)
-    if not boxes:
-        return Finding(Outcome.NO_ANSWER, Method.NONE, "no boxed answer after the chain of thought"), None
-    if any(not math.same_text(box, boxes[-1]) for box in boxes[:-1]):
-        return Finding(Outcome.AMBIGUOUS, Method.NONE, "boxed answers that differ"), boxes[-1]
-    return _compare(problem, boxes[-1]), boxes[-1]
-
-
-def _final_box(trace: Trace) -> str:
-    return boxed_answers(trace.answer_text or "")[-1]
-
-
-def _compare(problem: Problem, answer: str) -> Finding:
-    """Compare by the problem's verifier. Raises `NeedsParser` where the pool has to."""
-    if problem.verifier in COMPARE:
-        return COMPARE[problem.verifier](problem.answer, answer)
-    evidence = "the problem has no verifier" if problem.verifier == Verifier.NONE else "no grader of this kind is here"
-    return Finding(Outcome.UNAVAILABLE, Method.NONE, f"{evidence} (verifier {problem.verifier})")
-
-
-def _check(problem: Problem) -> Finding:
-    """Whether a problem's reference can be graded. Raises `NeedsParser`."""
-    return math.check(problem.answer) if problem.verifier == Verifier.MATH else _compare(problem, problem.answer)
-
-
-def _in_pool(
-    function: Callable[[Item], Finding], items: list[Item], settings: VerifySettings
-) -> Iterator[tuple[Item, Finding, bool]]:
-    """Yield every item with its finding and whether an earlier run had made it."""
-    if not items:
-        return
-    keys = {item: content_id(function.__name__, item) for item in items}
-    missing = []
-    with Cache(fingerprint()) as cache:
-        for item in items:
-            if known := cache.get(keys[item]):
-                yield item, known, True
-            else:
-                missing.append(item)
-        if missing:
-            _prove_parser(settings)
-        for index, answer in pool.run(function, missing, settings.timeout_s, PRELOAD):
-            finding = answer if isinstance(answer, Finding) else Finding(answer.outcome, Method.NONE, answer.evidence)
-            cache.put(keys[missing[index]], finding)
-            yield missing[index], finding, False
-
-
-_proven = False
-
-
-def _prove_parser(settings: VerifySettings) -> None:
-    """Grade a table of known pairs, once per process, and refuse to go on when one comes out wrong."""
-    global _proven
-    if _proven:
-        return
-    pairs = [(gold, answer) for gold, answer, _ in symbolic.SELF_TEST]
-    for index, found in pool.run(symbolic.compare, pairs, settings.timeout_s * 4, PRELOAD):
-        gold, answer, equal = symbolic.SELF_TEST[index]
-        if (found.outcome is Outcome.CORRECT) != equal:
-            raise DistillError(
-                f"the verifier fails its self-test: {gold} against {answer} came out as {found.outcome} "
-                f"({found.evidence}); install the versions in requirements/ again (make setup)"
-            )
-    _proven = True
-
-
-def _verdict(trace_id: str, name: str, finding: Finding, extracted: str | None) -> Verdict:
+def _verdict(trace_id: str, name: str, finding: Finding, extracted: Extracted | None) -> Verdict:
     return Verdict(
         trace_id=trace_id,
         fingerprint=name,
         verdict=finding.outcome,
-        extracted=None if extracted is None else extracted[:MAX_EXTRACTED],
+        extracted=extracted.text[:MAX_EXTRACTED] if extracted else None,
         method=finding.method,
         evidence=finding.evidence,
+        extraction=extracted.how if extracted else Extraction.NONE,
     )

@@ -9,9 +9,10 @@ The way of one pair, each step only when the one before cannot decide:
     6. the LaTeX parser, in a process that can be killed        -> see `distill.verification.symbolic`
 
 Readings that had to be chosen:
-- A decimal of at least six significant digits equals a number that rounds to it (`0.333333` and `\frac13`, but not
-  `0.33`); two decimals are equal only exactly. Math-Verify rounds to six *places*, so all tiny numbers are equal to it.
-- A percent sign on one side alone may be the unit asked for or a hundredth: `50\%` answers both 50 and 0.5.
+- The reference decides how exact an answer must be: where it is a decimal of at least four significant digits, an exact
+  answer that no decimal writes out may round to it (`0.3333` takes `\frac13`); an exact reference takes no rounded
+  decimal, and two decimals are equal only exactly. Math-Verify rounds to six *places*, so all tiny numbers are equal.
+- A reference of 9 % takes `9\%`, 9 and 0.09; everywhere else a percent sign is a hundredth, so 9 does not take `9\%`.
 - A unit or base on one side alone is ignored; two different ones are `unparsed_answer`, since nothing is converted.
 - `x = 5` answers 5, and the reverse; any other equation against a value is incorrect.
 - A bare list equals a set in any order and a tuple in its order, never an interval in `[`. Unions are compared piece by
@@ -31,13 +32,18 @@ from distill.verification.structure import Shape, bare_value, is_relation, shape
 MAX_PARSED = 1_000  # characters of one value that the parser may see
 MAX_NESTING = 20
 MAX_ITEMS = 50
-ROUNDED_DIGITS = 6  # significant digits that a decimal needs to stand for a number that it is not; Math-Verify's six
+MAX_CELLS = 100  # of a matrix
+MAX_NODES = 300  # numbers, letters, commands and operators of one value
+ROUNDED_DIGITS = 4  # significant digits that a decimal reference needs to stand for a number that it is not
 _BOMBS = {
     "more than 200 digits in one number": re.compile(r"\d{201}"),
     "a tower of powers": re.compile(r"\^\s?\{?-?\s?\d+\s?\}?\s?\^|\^[^\^]{0,9}\^[^\^]{0,9}\^"),
     "an exponent of more than four digits": re.compile(r"\^\s?\{?[^{}]{0,9}\d{5}"),
     "a factorial of more than three digits": re.compile(r"\d{4,}[\s)}]*!|![\s)}]*!"),
+    "a sum or product of more than 999 terms": re.compile(r"\\(?:sum|prod)(?![a-z]).*\d{4}"),
+    "text that is code": re.compile(r"__|[A-Za-z]\.[a-z]{2,}\(|\b(?:import|eval|exec|lambda|getattr|open|system)\b"),
 }
+_NODE = re.compile(r"\\[A-Za-z]+|[A-Za-z]|\d+|[-+*/^=!]")
 _WORDS = re.compile(r"[A-Za-z]{3,}(?:[ -][A-Za-z]+)*|[Nn]o|NO")
 
 Ask = Callable[[str, str], Finding]
@@ -105,6 +111,10 @@ def static_limit(text: str) -> str | None:
     """Why a text must not reach the parser, or None."""
     if len(text) > MAX_PARSED:
         return f"more than {MAX_PARSED:,} characters"
+    if text.count("&") + text.count(r"\\") >= MAX_CELLS:
+        return f"a matrix of more than {MAX_CELLS} cells"
+    if len(_NODE.findall(text)) > MAX_NODES:
+        return f"more than {MAX_NODES} numbers, letters and operators"
     return next((reason for reason, bomb in _BOMBS.items() if bomb.search(text)), None)
 
 
@@ -190,13 +200,15 @@ def _compare_values(gold: str, answer: str, ask: Ask) -> Finding:
 
 
 def _compare_numbers(left: answers.Quantity, right: answers.Quantity, gold: Fraction, answer: Fraction) -> Finding:
-    readings = [(gold, answer)]
-    if (left.unit == "%") != (right.unit == "%"):
-        readings.append((gold / 100, answer) if left.unit == "%" else (gold, answer / 100))
-    if any(one == other for one, other in readings):
+    readings = {gold}
+    if left.unit == "%" and right.unit != "%":
+        readings.add(gold / 100)
+    if right.unit == "%" and left.unit != "%":
+        answer /= 100
+    if answer in readings:
         return Finding(Outcome.CORRECT, Method.EXACT, "equal as exact fractions")
-    if _stands_for(left.value, answer) or _stands_for(right.value, gold):
-        return Finding(Outcome.CORRECT, Method.EXACT, f"equal when rounded, at {ROUNDED_DIGITS} digits or more")
+    if not _terminates(answer) and rounds_to(answer, left.value):
+        return Finding(Outcome.CORRECT, Method.EXACT, "the reference is the answer, rounded")
     return _incorrect("not equal as exact fractions")
 
 
@@ -207,11 +219,6 @@ def rounds_to(value: Fraction, decimal: str) -> bool:
     if step is None or shown is None or answers.significant_digits(decimal) < ROUNDED_DIGITS:
         return False
     return abs(shown - value) <= step / 2
-
-
-def _stands_for(decimal: str, value: Fraction) -> bool:
-    """Whether a decimal is a rounding of a fraction that no decimal writes out; two decimals must be equal."""
-    return not _terminates(value) and rounds_to(value, decimal)
 
 
 def _terminates(value: Fraction) -> bool:

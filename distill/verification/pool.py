@@ -1,9 +1,9 @@
 """Work on hostile input, in processes that are killed when they overstay; never in threads.
 
-A big-integer operation holds the interpreter's lock for a minute and no alarm ends it, so each item has a wall-clock
-limit that the parent enforces with a signal, and each worker has limits of its own from the kernel: memory, and CPU
-seconds as a second line should the parent be gone. An item that hangs, eats memory or kills its worker spoils no
-other: it is tried once more, alone, and then answered by a `Failure`. Workers end with their parent.
+A big-integer operation holds the interpreter's lock for a minute and no alarm of Python's ends it. So the kernel counts
+the processor time of each item and ends its worker at the limit: a busy machine makes an item slow and never late. The
+parent keeps a wall clock far beyond that, for an item that sleeps. An item that hangs, eats memory or kills its worker
+spoils no other: it is tried once more, alone, and then answered by a `Failure`. Workers end with their parent.
 """
 
 import multiprocessing
@@ -12,10 +12,12 @@ import resource
 import select
 import signal
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from distill.records import Outcome
 
@@ -24,7 +26,8 @@ Answer = TypeVar("Answer")
 
 MEMORY_BYTES = 2 * 2**30  # address space of one worker; SymPy's hostile cases reach 828 MB
 TASKS_PER_WORKER = 500  # then it is replaced, so that caches and leaks stay bounded
-BATCH = 512  # items handed over at once
+WAITING = 512  # items handed over before their answers are read
+WALL_PER_CPU = 10.0  # wall seconds allowed for each of the processor
 MAX_WORKERS = 32
 
 
@@ -36,10 +39,19 @@ class Failure:
     evidence: str
 
 
+@dataclass(frozen=True, slots=True)
+class Done(Generic[Answer]):
+    """What came of one item, by its index, and the seconds that it took."""
+
+    index: int
+    answer: Answer | Failure
+    seconds: float
+
+
 def run(
-    function: Callable[[Item], Answer], items: Sequence[Item], timeout_s: float, preload: Sequence[str] = ()
-) -> Iterator[tuple[int, Answer | Failure]]:
-    """Yield (index, answer or failure) for every item, failures last, since each is tried once more on its own.
+    function: Callable[[Item], Answer], items: Sequence[Item], cpu_s: float, preload: Sequence[str] = ()
+) -> Iterator[Done[Answer]]:
+    """Yield what came of every item, failures last, since each is tried once more on its own.
 
     `function` must be importable by name. `preload` names modules that new workers find imported. An exception that
     `function` raises is raised here: it is a fault of the program, not of an item.
@@ -47,56 +59,65 @@ def run(
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(preload))
     failed: list[int] = []
-    for index, answer in _run_batches(context, function, items, timeout_s, _n_workers(len(items))):
-        if isinstance(answer, Failure):
-            failed.append(index)
+    for done in _run_all(context, function, items, cpu_s, _n_workers(len(items))):
+        if isinstance(done.answer, Failure):
+            failed.append(done.index)
         else:
-            yield index, answer
-    for position, answer in _run_batches(context, function, [items[index] for index in failed], timeout_s, 1):
-        yield failed[position], answer
+            yield done
+    for done in _run_all(context, function, [items[index] for index in failed], cpu_s, 1):
+        yield Done(failed[done.index], done.answer, done.seconds)
 
 
-def _run_batches(
-    context: Any, function: Callable[[Item], Answer], items: Sequence[Item], timeout_s: float, n_workers: int
-) -> Iterator[tuple[int, Answer | Failure]]:
+def _run_all(
+    context: Any, function: Callable[[Item], Answer], items: Sequence[Item], cpu_s: float, n_workers: int
+) -> Iterator[Done[Answer]]:
+    """Every item once, in order, with a window of them always waiting."""
     if not items:
         return
     from pebble import ProcessPool
 
     pool = ProcessPool(n_workers, TASKS_PER_WORKER, initializer=_confine, initargs=(os.getpid(),), context=context)
+    waiting: deque[tuple[int, Any]] = deque()
     try:
-        for start in range(0, len(items), BATCH):
-            batch = range(start, min(start + BATCH, len(items)))
-            futures = [pool.schedule(_limited, (function, items[i], timeout_s), timeout=timeout_s) for i in batch]
-            for index, future in zip(batch, futures, strict=True):
-                yield index, _outcome(future, timeout_s)
+        for index, item in enumerate(items):
+            if len(waiting) == WAITING:
+                yield _done(*waiting.popleft(), cpu_s)
+            future = pool.schedule(_limited, (function, item, cpu_s), timeout=cpu_s * WALL_PER_CPU)
+            waiting.append((index, future))
+        while waiting:
+            yield _done(*waiting.popleft(), cpu_s)
     finally:
         pool.stop()  # type: ignore[no-untyped-call]
         pool.join()
 
 
-def _outcome(future: Any, timeout_s: float) -> Any:
+def _done(index: int, future: Any, cpu_s: float) -> Done[Any]:
     """A future's answer, or the failure that stands for it."""
     from pebble import ProcessExpired
 
     try:
-        return future.result()
+        answer, seconds = future.result()
+        return Done(index, answer, seconds)
     except FutureTimeoutError:
-        return Failure(Outcome.TIMEOUT, f"no answer within {timeout_s:g} s")
+        failure = Failure(Outcome.TIMEOUT, f"no answer within {cpu_s * WALL_PER_CPU:g} s")
     except ProcessExpired as error:
-        if error.exitcode == -signal.SIGXCPU:
-            return Failure(Outcome.TIMEOUT, f"no answer within {timeout_s:g} s of CPU time")
-        return Failure(Outcome.CRASH, f"the process that graded it died (exit code {error.exitcode})")
+        if error.exitcode in (-signal.SIGPROF, -signal.SIGXCPU):
+            failure = Failure(Outcome.TIMEOUT, f"no answer within {cpu_s:g} s of processor time")
+        else:
+            failure = Failure(Outcome.CRASH, f"the process that graded it died (exit code {error.exitcode})")
     except MemoryError:
-        return Failure(Outcome.LIMIT, f"it needed more than {MEMORY_BYTES // 2**30} GiB of memory")
+        failure = Failure(Outcome.LIMIT, f"it needed more than {MEMORY_BYTES // 2**30} GiB of memory")
+    return Done(index, failure, cpu_s)
 
 
-def _limited(function: Callable[[Item], Answer], item: Item, timeout_s: float) -> Answer:
-    """Run in a worker, under a CPU limit counted from now."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    used = usage.ru_utime + usage.ru_stime
-    resource.setrlimit(resource.RLIMIT_CPU, (int(used + timeout_s) + 2, resource.RLIM_INFINITY))
-    return function(item)
+def _limited(function: Callable[[Item], Answer], item: Item, cpu_s: float) -> tuple[Answer, float]:
+    """Run in a worker: at the end of its processor time the kernel's timer ends the process."""
+    signal.setitimer(signal.ITIMER_PROF, cpu_s)
+    started = time.monotonic()
+    try:
+        return function(item), time.monotonic() - started
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def _confine(parent: int) -> None:
@@ -115,7 +136,7 @@ def _confine(parent: int) -> None:
 
 
 def _end_with(handle: int) -> None:
-    """Wait for a process to end, then end this one. Work that holds the interpreter is ended by its CPU limit."""
+    """Wait for a process to end, then end this one. Work that holds the interpreter is ended by its timer."""
     select.select([handle], [], [])
     os._exit(1)
 

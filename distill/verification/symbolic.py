@@ -71,7 +71,7 @@ def _ask(gold: str, answer: str) -> Finding:
     if right is None:
         return Finding(Outcome.UNPARSED_ANSWER, Method.NONE, "the answer is not LaTeX that the parser reads")
     try:
-        equal = _equal(gold, answer, left, right)
+        equal = _equal(gold, left, right)
     except MemoryError:
         raise
     except Exception as error:  # SymPy raises anything at all on what it cannot compare
@@ -134,13 +134,13 @@ def _well_formed(text: str) -> bool:
     return not re.search(r"(?<!_)\d\s+\d|[A-Za-z]{3,}|[A-Za-z]\d|\d\s?_", plain)
 
 
-def _equal(gold: str, answer: str, left: Any, right: Any) -> bool:
+def _equal(gold: str, left: Any, right: Any) -> bool:
     from math_verify import verify
 
     if left == right:
         return True
     if _is_constant(left) and _is_constant(right):
-        return _equal_constants(gold, answer, left, right)
+        return _equal_constants(gold, left, right)
     return _cancels(left, right) or bool(verify([left], [right], timeout_seconds=None, raise_on_error=True))
 
 
@@ -157,8 +157,8 @@ def _is_constant(value: Any) -> bool:
     return bool(getattr(value, "is_number", False))
 
 
-def _equal_constants(gold: str, answer: str, left: Any, right: Any) -> bool:
-    """Whether two constants agree, on 30 digits or as a decimal and what it rounds."""
+def _equal_constants(gold: str, left: Any, right: Any) -> bool:
+    """Whether two constants agree, on 30 digits or as a decimal reference and what it rounds."""
     import sympy
 
     one, other = sympy.N(left, DIGITS), sympy.N(right, DIGITS)
@@ -166,7 +166,7 @@ def _equal_constants(gold: str, answer: str, left: Any, right: Any) -> bool:
         return bool(one == other)
     if abs(one - other) <= TOLERANCE * max(abs(one), abs(other)):
         return True
-    return _rounds_to(other, gold) or _rounds_to(one, answer)
+    return _rounds_to(other, gold)
 
 
 def _rounds_to(value: Any, decimal: str) -> bool:

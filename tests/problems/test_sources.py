@@ -59,8 +59,13 @@ def test_prompts_are_distinct_and_a_small_task_draws_more():
     ("source", "error", "says"),
     [
         (gym("gcd", 50, min_value=1, max_value=2), DataError, r"wants 50 distinct problems, but gcd .* gave \d+ "),
-        (gym("countdown"), ConfigError, "'countdown' is refused: its scorer runs the answer as code"),
-        (gym("game_of_life_halting"), ConfigError, "is refused: it cannot be graded exactly; the tasks are basic_ar"),
+        (gym("puzzle24"), ConfigError, "'puzzle24' is refused: its scorer runs the answer as code"),
+        (
+            gym("rubiks_cube"),
+            ConfigError,
+            "is refused: it gives no reference answer; distill/verification/tasks",
+        ),
+        (gym("gdc"), ConfigError, "'gdc' is refused: it was never shown to be graded soundly; did you mean gcd?"),
         (gym("gcd", min_vale=1), ConfigError, r"problems.train.s.config is refused by gcd: .*min_vale"),
         (gym("gcd", min_value=9, max_value=3), ConfigError, "problems.train.s.config is refused by gcd"),
         (gym("gcd", seed=3), ConfigError, "may not set seed"),

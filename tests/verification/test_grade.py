@@ -43,12 +43,12 @@ def trace(of: Problem, answer_text: str | None, index: int = 0, finish_reason: s
         ("math", None, "stop", Outcome.NO_ANSWER, None),
         ("math", "It is 12.", "stop", Outcome.NO_ANSWER, None),
         ("math", "\\boxed{}", "stop", Outcome.NO_ANSWER, ""),
-        ("math", "\\boxed{12} or \\boxed{13}", "stop", Outcome.AMBIGUOUS, "13"),
+        ("math", "\\boxed{12} or \\boxed{13}", "stop", Outcome.AMBIGUOUS, None),
         ("math", "\\boxed{12}, that is \\boxed{\\frac{24}{2}}", "stop", Outcome.CORRECT, "\\frac{24}{2}"),
         ("math", "\\boxed{12}" * 51, "stop", Outcome.AMBIGUOUS, None),
         ("math", "\\boxed{2x+3=12}", "stop", Outcome.INCORRECT, "2x+3=12"),
         ("none", "anything", "stop", Outcome.UNAVAILABLE, None),
-        ("code", "\\boxed{12}", "stop", Outcome.UNAVAILABLE, "12"),
+        ("judge", "\\boxed{12}", "stop", Outcome.UNAVAILABLE, "12"),
     ],
 )
 def test_way_of_a_trace(verifier, answer_text, finish_reason, outcome, extracted):
@@ -64,10 +64,10 @@ def test_verdicts_are_sorted_and_the_parser_is_asked_once():
     first = grade.grade([asked], traces, SETTINGS, "test")
     assert [v.trace_id for v in first.verdicts] == sorted(t.id for t in traces)
     assert {v.verdict for v in first.verdicts} == {Outcome.CORRECT}
-    assert (first.n_parsed, first.n_cached) == (1, 0)
+    assert (first.n_engine, first.n_cached) == (1, 0)
     again = grade.grade([asked], traces[::-1], SETTINGS, "test")
     assert again.verdicts == first.verdicts
-    assert (again.n_parsed, again.n_cached) == (1, 1)
+    assert (again.n_engine, again.n_cached) == (1, 1)
 
 
 def test_cache_survives_a_torn_line_and_keeps_nothing_that_is_not_final():
@@ -104,7 +104,8 @@ def test_gold_is_shown_to_the_verifier():
 def test_summary_counts_by_source_and_reads_well():
     one, two = problem("1", source="a"), problem("2", source="b")
     traces = [trace(one, "\\boxed{1}"), trace(two, "\\boxed{3}"), trace(two, None, 1, "length")]
-    summary = grade.summarise([one, two], traces, grade.grade_traces([one, two], traces, SETTINGS, "test"))
+    verdicts = grade.grade_traces([one, two], traces, SETTINGS, "test")
+    summary = grade.summarise({one.id: "a", two.id: "b"}, {row.id: row.problem_id for row in traces}, verdicts)
     assert summary["sources"]["a"] == {"n": 1, "correct": 1.0, "outcomes": {"correct": 1}}
     assert grade.describe(summary) == "3 traces: 1 correct, 1 incorrect, 1 truncated (0 timeouts)"
 

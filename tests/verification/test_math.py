@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from distill.config import VerifySettings
+from distill.errors import DistillError
 from distill.records import Outcome
-from distill.verification import answers, grade, math, pool, symbolic
+from distill.verification import answers, engines, math, pool, symbolic
 from distill.verification.findings import NeedsParser
 from distill.verification.structure import Shape, shape
 
@@ -14,7 +14,7 @@ CASES = [json.loads(line) for line in Path("tests/cases/math.jsonl").read_text()
 
 def test_every_case_of_the_table_comes_out_as_written():
     pairs = [(case["gold"], case["answer"]) for case in CASES]
-    found = dict(pool.run(symbolic.compare, pairs, 5.0, grade.PRELOAD))
+    found = {done.index: done.answer for done in pool.run(symbolic.compare, pairs, 5.0, engines.PRELOAD)}
     wrong = [
         (case["gold"][:40], case["answer"][:40], case["verdict"], found[index].outcome.value)
         for index, case in enumerate(CASES)
@@ -48,7 +48,7 @@ HOSTILE = {
 
 def test_hostile_answers_are_bounded_and_never_correct():
     pairs = [("5", answer) for answer in HOSTILE.values()]
-    found = dict(pool.run(symbolic.compare, pairs, 0.7, grade.PRELOAD))
+    found = {done.index: done.answer for done in pool.run(symbolic.compare, pairs, 0.7, engines.PRELOAD)}
     assert sorted(found) == list(range(len(pairs)))
     assert not [name for index, name in enumerate(HOSTILE) if found[index].outcome is Outcome.CORRECT]
 
@@ -106,6 +106,6 @@ def test_a_verifier_that_fails_its_self_test_refuses_to_work(monkeypatch):
     import hostile
 
     monkeypatch.setattr(symbolic, "compare", hostile.lie)
-    monkeypatch.setattr(grade, "_proven", False)
-    with pytest.raises(Exception, match="fails its self-test"):
-        grade._prove_parser(VerifySettings())
+    engines.prove_parser.cache_clear()
+    with pytest.raises(DistillError, match="fails its self-test"):
+        engines.prove_parser(1.0)

@@ -13,9 +13,9 @@ from distill.verification import pool
 from distill.verification.pool import Failure
 
 
-def outcomes(items: list[str], timeout_s: float = 0.7) -> dict[str, object]:
-    found = pool.run(hostile.behave, items, timeout_s)
-    return {items[index]: answer.outcome if isinstance(answer, Failure) else answer for index, answer in found}
+def outcomes(items: list[str], cpu_s: float = 0.4) -> dict[str, object]:
+    found = {items[done.index]: done.answer for done in pool.run(hostile.behave, items, cpu_s)}
+    return {item: answer.outcome if isinstance(answer, Failure) else answer for item, answer in found.items()}
 
 
 def test_bad_items_spoil_no_other():
@@ -36,7 +36,7 @@ def test_no_items_start_no_process():
 
 
 def test_work_is_not_done_in_this_process():
-    pids = {pid for _, pid in pool.run(hostile.pid_of, list(range(8)), 5.0)}
+    pids = {done.answer for done in pool.run(hostile.pid_of, list(range(8)), 5.0)}
     assert os.getpid() not in pids
 
 
