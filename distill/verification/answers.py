@@ -49,7 +49,7 @@ _REWRITES = [
         (r"\\sqrt\s?(\d)", r"\\sqrt{\1}"),
         (r"\\(?:leq|leqslant)(?![a-zA-Z])", r"\\le"),
         (r"\\(?:geq|geqslant)(?![a-zA-Z])", r"\\ge"),
-        (r"\\varnothing(?![a-zA-Z])", r"\\emptyset"),
+        (r"\\varnothing(?![a-zA-Z])|\\\{\s?\\\}", r"\\emptyset"),
         (r"\s+(?:and|or)\s+", ", "),
         (r"\s+", " "),
     )
@@ -69,7 +69,7 @@ _PLAIN_FRACTION = re.compile(r"(?P<sign>[+-]?)\s?(?:(?P<whole>\d+) )?(?P<n>\d+)\
 _MULTIPLIERS = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
 _MULTIPLIED = re.compile(rf"(.+) ({'|'.join(_MULTIPLIERS)})")
 _SHORT_UNITS = set(re.findall(r"\w+", "mm cm m km in ft yd mi mg g kg lb oz ms s h hr ml cl l hz w kw j n v mph kph"))
-_WITH_UNIT = re.compile(r"(?P<value>.*?[\d})])(?P<space>\s?)(?P<unit>[A-Za-z]+(?: [A-Za-z]+)*(?:\^\{?[23]\}?)?)")
+_WITH_UNIT = re.compile(r"(?P<value>.*?[\d})])(?P<space>\s?)(?P<unit>[A-Za-z]+(?:[ /][A-Za-z]+)*\s?(?:\^\{?[23]\}?)?)")
 _WITH_BASE = re.compile(r"(?P<value>[0-9A-Fa-f]+)_(?P<open>\{)?\s?(?P<base>\d+)\s?(?(open)\})")
 
 
@@ -165,8 +165,8 @@ def quantity(text: str) -> Quantity:
         return Quantity(match["value"], f"_{match['base']}")
     match = _WITH_UNIT.fullmatch(text) if len(text) <= MAX_DIGITS else None
     if match and number(text) is None and number(match["value"]) is not None:
-        unit = match["unit"].lower()
-        word = re.split(r"[\^ ]", unit)[0]
+        unit = re.sub(r" ?(\^)\{?(\d)\}?", r"\1\2", match["unit"].lower()).strip()
+        word = re.split(r"[\^/ ]", unit)[0]
         known = word in _SHORT_UNITS and (match["space"] or len(word) > 1)
         if known or len(word) >= 3:
             return Quantity(match["value"], unit.removesuffix("s") if len(unit) > 2 else unit)

@@ -17,6 +17,8 @@ Readings that had to be chosen:
 - `x = 5` answers 5, and the reverse; any other equation against a value is incorrect.
 - A bare list equals a set in any order and a tuple in its order, never an interval in `[`. Unions are compared piece by
   piece.
+- `0 < x \le 5` is `(0,5]`, and `\mathbb{R}` is `(-\infty,\infty)`. A reference `(1,4)` may be a point, so that it takes
+  no inequality: `unparsed_answer`.
 """
 
 import re
@@ -27,7 +29,7 @@ from distill.records import Method, Outcome
 from distill.verification import answers
 from distill.verification.answers import MAX_CHARACTERS
 from distill.verification.findings import Finding, NeedsParser
-from distill.verification.structure import Shape, bare_value, is_relation, shape
+from distill.verification.structure import Shape, as_interval, bare_value, is_relation, shape
 
 MAX_PARSED = 1_000  # characters of one value that the parser may see
 MAX_NESTING = 20
@@ -37,14 +39,14 @@ MAX_NODES = 300  # numbers, letters, commands and operators of one value
 ROUNDED_DIGITS = 4  # significant digits that a decimal reference needs to stand for a number that it is not
 _BOMBS = {
     "more than 200 digits in one number": re.compile(r"\d{201}"),
-    "a tower of powers": re.compile(r"\^\s?\{?-?\s?\d+\s?\}?\s?\^|\^[^\^]{0,9}\^[^\^]{0,9}\^"),
-    "an exponent of more than four digits": re.compile(r"\^\s?\{?[^{}]{0,9}\d{5}"),
+    "a tower of powers": re.compile(r"\^\s?\{?-?\s?\d+\s?\}?\s?\^|\^\s?\{[^{}]{0,99}\^\s?\{[^{}]{0,99}\^"),
+    "an exponent of more than four digits": re.compile(r"\^\s?(?:\{[^{}]{0,99})?\d{5}"),
     "a factorial of more than three digits": re.compile(r"\d{4,}[\s)}]*!|![\s)}]*!"),
     "a sum or product of more than 999 terms": re.compile(r"\\(?:sum|prod)(?![a-z]).*\d{4}"),
     "text that is code": re.compile(r"__|[A-Za-z]\.[a-z]{2,}\(|\b(?:import|eval|exec|lambda|getattr|open|system)\b"),
 }
 _NODE = re.compile(r"\\[A-Za-z]+|[A-Za-z]|\d+|[-+*/^=!]")
-_WORDS = re.compile(r"[A-Za-z]{3,}(?:[ -][A-Za-z]+)*|[Nn]o|NO")
+_WORDS = re.compile(r"[A-Za-z]{3,}|[A-Za-z]{2,}(?:[ -][A-Za-z]+)+|[Nn]o|NO")
 
 Ask = Callable[[str, str], Finding]
 
@@ -127,6 +129,10 @@ def _compare(gold: str, answer: str, ask: Ask) -> Finding:
         gold, answer = _without_names(gold, answer)
     if gold == answer:
         return Finding(Outcome.CORRECT, Method.STRING, "the same text")
+    if (as_interval(gold) or as_interval(answer)) and not (is_relation(gold) and is_relation(answer)):
+        if gold.startswith("(") and gold.endswith(")") and r"\infty" not in gold:
+            return Finding(Outcome.UNPARSED_ANSWER, Method.NONE, "the reference may be a point or an interval")
+        gold, answer = as_interval(gold) or gold, as_interval(answer) or answer
     left, right = shape(gold), shape(answer)
     if left is None and right is None:
         return _compare_values(gold, answer, ask)

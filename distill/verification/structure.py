@@ -18,6 +18,13 @@ _ASSIGNMENT = re.compile(
 )
 _PLUS_MINUS = re.compile(r"\\pm(?![a-zA-Z])")
 _SUBSCRIPT = re.compile(r"_\{[^{}]*\}")  # the `k=1` of a sum is no equation
+_LESS = r"\s?(<|\\le(?![a-zA-Z]))\s?"
+_MORE = r"\s?(>|\\ge(?![a-zA-Z]))\s?"
+_BETWEEN = re.compile(rf"(?P<low>[^<>=]+?){_LESS}[A-Za-z]{_LESS}(?P<high>[^<>=]+)")
+_BELOW = re.compile(rf"[A-Za-z]{_LESS}(?P<end>[^<>=]+)")
+_ABOVE = re.compile(rf"[A-Za-z]{_MORE}(?P<end>[^<>=]+)")
+_FLIPPED = re.compile(r"([^<>=\\]+?)\s?(<|>|\\[lg]e(?![a-zA-Z]))\s?([A-Za-z])")
+_OPPOSITE = {"<": ">", ">": "<", r"\le": r"\ge ", r"\ge": r"\le "}
 _RELATION = re.compile(r"=|<|>|\\(?:le|ge|ne|neq|lt|gt)(?![a-zA-Z])")
 
 
@@ -46,7 +53,7 @@ def shape(text: str) -> Shape | None:
     parts = split_top_level(text, r"\cup")
     if len(parts) > 1:
         return Shape("u", "u", parts)
-    bare = split_top_level(text, ",")
+    bare = split_top_level(text, _separator(text))
     if len(bare) > 1 and not re.fullmatch(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?%?(?: [A-Za-z ]+)?", text):
         return Shape("", "", bare)
     if len(_PLUS_MINUS.findall(text)) == 1:
@@ -58,8 +65,13 @@ def _enclosed(text: str) -> Shape | None:
     """A text whose first delimiter is closed by its last one, when it holds a list; `(5)` holds none, `{5}` does."""
     if len(text) < 2 or text[0] not in _OPENERS or text[-1] not in ")]}" or not _wraps(text):
         return None
-    items = split_top_level(text[1:-1], ",")
+    items = split_top_level(text[1:-1], _separator(text))
     return Shape(text[0], text[-1], items) if len(items) > 1 or text[0] == "{" else None
+
+
+def _separator(text: str) -> str:
+    """Items are set apart by semicolons where there is one, as where commas are decimal points."""
+    return ";" if ";" in text else ","
 
 
 def _wraps(text: str) -> bool:
@@ -92,6 +104,22 @@ def bare_value(text: str) -> str:
     while text.startswith("(") and text.endswith(")") and _wraps(text) and "," not in text:
         text = text[1:-1].strip()
     return text
+
+
+def as_interval(text: str) -> str | None:
+    r"""`0 < x \le 5` as `(0,5]`, `x > 2` as `(2,\infty)`, the real numbers as their interval; None for all else."""
+    if text in (r"\mathbb{R}", r"x\in\mathbb{R}", r"x \in \mathbb{R}"):
+        return r"(-\infty,\infty)"
+    if match := _FLIPPED.fullmatch(text):
+        text = f"{match[3]}{_OPPOSITE[match[2]]}{match[1]}"
+    if match := _BETWEEN.fullmatch(text):
+        opened, closed = "(" if match[2] == "<" else "[", ")" if match[3] == "<" else "]"
+        return f"{opened}{match['low']},{match['high']}{closed}"
+    if match := _BELOW.fullmatch(text):
+        return f"(-\\infty,{match['end']}{')' if match[1] == '<' else ']'}"
+    if match := _ABOVE.fullmatch(text):
+        return f"{'(' if match[1] == '>' else '['}{match['end']},\\infty)"
+    return None
 
 
 def is_relation(text: str) -> bool:

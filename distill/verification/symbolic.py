@@ -3,7 +3,7 @@ r"""The LaTeX parser's side of a comparison. Runs only inside the workers of `di
 Math-Verify parses and compares; around it stand the rules that its false "correct" answers call for:
 - LaTeX extraction alone and no string fall-back: a text that does not parse is said to be unparsed, and no regular
   expression fishes a number out of it.
-- Constants are compared by relative error, on 50 digits; Math-Verify takes everything below 1e-6 for equal.
+- Constants are compared by relative error, on 240 digits; Math-Verify takes everything below 1e-6 for equal.
 - Its own timeouts are off: SIGALRM does not stop a big-integer operation. The pool kills the process.
 """
 
@@ -18,8 +18,8 @@ from distill.verification import answers
 from distill.verification import math as mathematics
 from distill.verification.findings import Finding
 
-DIGITS = 50
-TOLERANCE = 1e-30  # relative, between constants; decimals are read as fractions, so no double is among them
+DIGITS = 240  # more than the 200 that one number may have
+TOLERANCE = 1e-210  # relative, between constants; decimals are read as fractions, so no double is among them
 _DECIMAL = re.compile(r"(\d*)\.(\d+)")
 _DROPPED = re.compile(r"'|\?|\.\.|\\(?:[lc]?dots|prime|approx|sim|mid|pmod|bmod)(?![a-zA-Z])")
 _PERCENT = re.compile(r"(\d+|\\frac\{\d+\}\{\d+\})%")  # antlr 4.9.3 silently stops at a percent sign
@@ -107,13 +107,16 @@ def _parse(text: str) -> Any:
 
 
 def _defined(value: Any) -> Any:
-    """A parsed value with `i` as the imaginary unit, which the parser reads as a letter; None when it has no value."""
+    """A parsed value with `i` as the imaginary unit, which the parser reads as a letter; None when it has no value.
+
+    A derivative has none here: nothing says what `y` is, so that `dy/dx` and `dy/dt` would both be 0.
+    """
     import sympy
 
     if not isinstance(value, sympy.Basic):
         return value
     value = value.xreplace({symbol: sympy.I for symbol in value.free_symbols if str(symbol) == "i"})
-    return None if value.has(sympy.nan, sympy.zoo) else value
+    return None if value.has(sympy.nan, sympy.zoo, sympy.Derivative) else value
 
 
 def _as_fractions(text: str) -> str:
@@ -158,9 +161,12 @@ def _is_constant(value: Any) -> bool:
 
 
 def _equal_constants(gold: str, left: Any, right: Any) -> bool:
-    """Whether two constants agree, on 30 digits or as a decimal reference and what it rounds."""
+    """Whether two constants agree, on 210 digits or as a decimal reference and what it rounds."""
     import sympy
 
+    left, right = left.doit(), right.doit()
+    if left.is_Rational and right.is_Rational and left == right:
+        return True
     one, other = sympy.N(left, DIGITS), sympy.N(right, DIGITS)
     if not (one.is_finite and other.is_finite):
         return bool(one == other)
