@@ -82,6 +82,60 @@ def show(trace: str) -> None:
     inspect.print_trace(layout.STORE, trace)
 
 
+@app.command()
+def grade(
+    pairs: Annotated[str, typer.Argument(help="JSON lines with gold, and answer or text; - reads standard input")],
+    answer_line: Annotated[bool, typer.Option(help="Take an `Answer:` line where a text has no box.")] = False,
+) -> None:
+    """Grade any file of answers by the pipeline's rules: one JSON object a line, in order."""
+    import json
+    import sys
+
+    from distill import config
+    from distill.verification.pairs import grade_lines
+
+    settings = config.load().verify if Path(config.PARAMS_FILE).exists() else config.VerifySettings()
+    try:
+        lines = sys.stdin.readlines() if pairs == "-" else Path(pairs).read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DistillError(f"{pairs} cannot be read ({error})") from error
+    for row in grade_lines(lines, "standard input" if pairs == "-" else pairs, settings, answer_line):
+        typer.echo(json.dumps(row, ensure_ascii=True))
+
+
+@app.command()
+def verify(
+    audit: Annotated[bool, typer.Option("--audit", help="List verdicts and references that deserve a look.")] = False,
+) -> None:
+    """Say what the verdicts are; with --audit, which of them to look at."""
+    from distill import config, shards
+    from distill.records import Problem, TraceAnswer, Verdict
+    from distill.verification import grade, judge
+
+    if not layout.VERDICTS.exists():
+        raise DistillError(f"{layout.VERDICTS} is not there yet; `dvc repro verify` writes it")
+    problems = shards.read_rows(layout.TRAIN_PROBLEMS, Problem)
+    problem_of = {row.id: row.problem_id for row in shards.iterate_rows(layout.TRACES, TraceAnswer)}
+    verdicts = shards.read_rows(layout.VERDICTS, Verdict)
+    if not audit:
+        typer.echo(grade.describe(grade.summarise({row.id: row.source for row in problems}, problem_of, verdicts)))
+        return
+    from distill.report import audit as page
+    from distill.verification.audit import find
+
+    suspects = find(problems, verdicts, problem_of, judge.accepted(config.load()))
+    typer.echo(page.describe(suspects, len(verdicts), page.write(suspects, len(verdicts))))
+
+
+@app.command()
+def judge() -> None:
+    """Measure the judge of params.yaml on the labelled set: how many wrong answers it calls right."""
+    from distill import config
+    from distill.verification.judge import measure
+
+    typer.echo(measure(config.load()).line())
+
+
 @cache.command("stats")
 def cache_stats() -> None:
     """Say what the cache holds: answers, tokens and size, by request key."""

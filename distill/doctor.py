@@ -121,10 +121,10 @@ def _harmful() -> list[Finding]:
 
 
 def _sandbox() -> Finding:
-    found = shutil.which("bwrap")
-    return Finding(
-        "bubblewrap", "found" if found else "missing", "" if found else "needed to grade code: apt install bubblewrap"
-    )
+    from distill.verification import sandbox
+
+    reason = sandbox.why_unavailable()
+    return Finding("sandbox", reason or "works", f"needed to grade programs: {sandbox.CURE}" if reason else "")
 
 
 def _params() -> Finding:

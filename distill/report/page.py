@@ -30,14 +30,9 @@ LENGTHS = "SELECT completion_tokens FROM judged WHERE (reason IS NULL) = $kept"
 
 def render(summary: Summary, store: Any) -> str:
     """The page as text, from the numbers and an open store."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
-    css = (TEMPLATES / "page.css").read_text()
-    return environment.get_template("page.html.jinja").render(
+    return fill(
+        "page.html.jinja",
         summary=summary,
-        css=Markup(css),
-        css_hash=base64.b64encode(hashlib.sha256(css.encode()).digest()).decode(),
         models=[(row.model, row.role) for row in summary.scores if row.benchmark == ALL],
         score_chart=_score_chart(summary),
         gain_chart=_gain_chart(summary),
@@ -50,6 +45,16 @@ def render(summary: Summary, store: Any) -> str:
         kept=_examples(store, True, summary),
         rejected=_examples(store, False, summary),
     )
+
+
+def fill(template: str, **values: Any) -> str:
+    """A template of this package with its values: escaped, and under the policy."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
+    css = (TEMPLATES / "page.css").read_text()
+    css_hash = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
+    return environment.get_template(template).render(css=Markup(css), css_hash=css_hash, **values)
 
 
 def _score_chart(summary: Summary) -> Markup:

@@ -91,6 +91,22 @@ def run(works: Iterable[Work], settings: VerifySettings) -> Iterator[Decided]:
                 yield Decided(waiting[index], finding, False, seconds)
 
 
+def settle(asked: Iterable[tuple[str, Finding | Work]], settings: VerifySettings) -> dict[str, Finding]:
+    """The finding of everything that was asked, by the name it was asked under; equal work is done once."""
+    findings: dict[str, Finding] = {}
+    waiting: dict[str, list[str]] = {}
+    works: list[Work] = []
+    for name, found in asked:
+        if isinstance(found, Work):
+            waiting.setdefault(found.key, []).append(name)
+            works.append(found)
+        else:
+            findings[name] = found
+    for decided in run(works, settings):
+        findings |= dict.fromkeys(waiting[decided.work.key], decided.finding)
+    return findings
+
+
 Found = Iterator[tuple[int, Finding, float]]
 
 

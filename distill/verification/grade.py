@@ -147,20 +147,9 @@ def check_gold(problems: Sequence[Problem], settings: VerifySettings) -> dict[st
 
     Problems whose references no rule can check (a judge's; tests without a program) are left out.
     """
-    outcomes: dict[str, Outcome] = {}
-    waiting: dict[str, list[str]] = {}
-    works: dict[str, Work] = {}
     rules = Rules({})
-    for problem in problems:
-        found = rules.check(problem)
-        if isinstance(found, Work):
-            works[found.key] = found
-            waiting.setdefault(found.key, []).append(problem.id)
-        elif found is not None:
-            outcomes[problem.id] = found.outcome
-    for decided in engines.run(works.values(), settings):
-        outcomes |= dict.fromkeys(waiting[decided.work.key], decided.finding.outcome)
-    return outcomes
+    checked = [(problem.id, found) for problem in problems if (found := rules.check(problem)) is not None]
+    return {name: finding.outcome for name, finding in engines.settle(checked, settings).items()}
 
 
 class Rules:

@@ -122,7 +122,7 @@ def read_labelled(path: str | None) -> list[Labelled]:
     """Read rows of question, gold, answer and correct. Raises `DataError` naming the line."""
     text = Path(path).read_text(encoding="utf-8") if path else _own_labelled()
     found = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.strip().split("\n"), start=1):
         where = f"{path or 'the labelled set'} line {number}"
         try:
             row = json.loads(line)

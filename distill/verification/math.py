@@ -93,11 +93,16 @@ def check(gold: str, ask: Ask | None = None) -> Finding:
     return (ask or _refuse)(value, value)
 
 
+def canonical(text: str) -> str:
+    """One text for all spellings that the same number has, and for those of a text that normalisation knows."""
+    text = bare_value(answers.normalise(text[:MAX_CHARACTERS]))
+    value = answers.number(text)
+    return text if value is None else str(value)
+
+
 def same_text(one: str, other: str) -> bool:
     """Whether two answers are one after normalisation, or the same number."""
-    one, other = (bare_value(answers.normalise(text[:MAX_CHARACTERS])) for text in (one, other))
-    value = answers.number(one)
-    return one == other or (value is not None and value == answers.number(other))
+    return canonical(one) == canonical(other)
 
 
 def nesting(text: str) -> int:
