@@ -30,33 +30,41 @@ _SYMBOLS = str.maketrans({"−": "-", "–": "-", "×": r"\times ", "÷": "/", "
                           "∅": r"\emptyset ", "⁄": "/", "°": " degrees", "€": "", "£": "",
                           "\u200b": "", "\u2009": "", "\u202f": "", "\u2060": "", "\ufeff": ""})  # fmt: skip
 
-# Applied in this order; each pattern is linear in the text.
+# Applied in this order, each where its mark is in the text; each pattern is linear in the text.
 _REWRITES = [
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
-        (r"\s+", " "),  # first: later patterns would go quadratic over long white space
-        (r"^\s?\*\*([^*]+)\*\*\s?$", r"\1"),  # Markdown's bold
-        (r"\*\*", "^"),
-        (r"\\\$|\\[,!]|\$", ""),
-        (r"\\[()\[\]]|\\displaystyle(?![a-zA-Z])|\\(?:left|right|[bB]igg?[lr]?)(?![a-zA-Z])", ""),
-        (r"\\[:;> ]|~|\\q?quad(?![a-zA-Z])", " "),
-        (r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
-        (r"\{,\}", ","),
-        (r"\\%|\s*(?:\\text\{\s*percent\s*\}|\bpercent\b)", "%"),
-        (r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![a-zA-Z]))|\\degree(?![a-zA-Z])", " degrees"),
-        (r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|operatorname)\s*\{([^{}]*)\}", r" \1 "),
-        (r"\\frac\s?(\d)\s?(\d)", r"\\frac{\1}{\2}"),
-        (r"\\sqrt\s?(\d)", r"\\sqrt{\1}"),
-        (r"\\(?:leq|leqslant)(?![a-zA-Z])", r"\\le"),
-        (r"\\(?:geq|geqslant)(?![a-zA-Z])", r"\\ge"),
-        (r"\\varnothing(?![a-zA-Z])|\\\{\s?\\\}", r"\\emptyset"),
-        (r"\s+(?:and|or)\s+", ", "),
-        (r"\s+", " "),
+    (mark, re.compile(pattern), replacement)
+    for mark, pattern, replacement in (
+        ("", r"\s+", " "),  # first: later patterns would go quadratic over long white space
+        ("**", r"^\s?\*\*([^*]+)\*\*\s?$", r"\1"),  # Markdown's bold
+        ("**", r"\*\*", "^"),
+        ("$", r"\\\$|\$", ""),
+        ("\\", r"\\[,!]", ""),
+        ("\\", r"\\[()\[\]]|\\displaystyle(?![a-zA-Z])|\\(?:left|right|[bB]igg?[lr]?)(?![a-zA-Z])", ""),
+        ("~", r"~", " "),
+        ("\\", r"\\[:;> ]|\\q?quad(?![a-zA-Z])", " "),
+        ("\\", r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
+        ("{", r"\{,\}", ","),
+        ("\\", r"\\%", "%"),
+        ("percent", r"\s*(?:\\text\{\s*percent\s*\}|\bpercent\b)", "%"),
+        ("\\", r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![a-zA-Z]))|\\degree(?![a-zA-Z])", " degrees"),
+        ("\\", r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|operatorname)\s*\{([^{}]*)\}", r" \1 "),
+        ("\\", r"\\frac\s?(\d)\s?(\d)", r"\\frac{\1}{\2}"),
+        ("\\", r"\\sqrt\s?(\d)", r"\\sqrt{\1}"),
+        ("\\", r"\\(?:leq|leqslant)(?![a-zA-Z])", r"\\le"),
+        ("\\", r"\\(?:geq|geqslant)(?![a-zA-Z])", r"\\ge"),
+        ("\\", r"\\varnothing(?![a-zA-Z])|\\\{\s?\\\}", r"\\emptyset"),
+        ("", r"\s+(?:and|or)\s+", ", "),
+        ("", r"\s+", " "),
     )
 ]
 
 _UNSIGNED = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d*)?|\d+\.?\d*|\.\d+)"
 _DECIMAL = re.compile(rf"[+-]?\s?{_UNSIGNED}")
+_PLAIN = re.compile(
+    r"-?(?:(?:(\d{1,18})|(\d{1,3}(?:,\d{3}){1,5}))(?:\.(\d{1,18}))?"
+    r"|\\[dt]?frac\{(\d{1,18})\}\{(\d{1,18})\}|(\d{1,18})/(\d{1,18}))",
+    re.ASCII,
+)
 _SCIENTIFIC = re.compile(
     rf"(?P<head>[+-]?(?:{_UNSIGNED}))(?:[eE](?P<e>[+-]?\d+)|\s?(?:\\times|\\cdot|\*)\s?10\^(?P<b>\{{\s?[+-]?\d+\s?\}}|\d))"
 )
@@ -83,15 +91,22 @@ class Quantity:
 
 def normalise(text: str) -> str:
     r"""One spelling of an answer: Unicode folded, LaTeX's layout commands gone, `\text{}` opened, no final dot."""
-    text = re.sub(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]+", lambda m: f"^{{{m[0].translate(_SUPERSCRIPT)}}}", text)  # NFKC: 10² is 102
-    text = re.sub(r"[₀₁₂₃₄₅₆₇₈₉]+", lambda m: f"_{{{m[0].translate(_SUBSCRIPT)}}}", text)
-    text = re.sub(r"[¼-¾⅐-⅞]", lambda m: _vulgar_fraction(m[0]), text)  # NFKC: 3½ is 31/2
-    text = unicodedata.normalize("NFKC", text.translate(_SYMBOLS)).translate(_SYMBOLS)
-    for pattern, replacement in _REWRITES:
-        text = pattern.sub(replacement, text)
+    if not text.isascii():
+        text = _fold(text)
+    for mark, pattern, replacement in _REWRITES:
+        if mark in text:
+            text = pattern.sub(replacement, text)
     text = text.strip().removesuffix(".").strip()
     inner = re.fullmatch(r"\\boxed\{(.*)\}", text, re.DOTALL)
     return inner[1].strip() if inner else text
+
+
+def _fold(text: str) -> str:
+    """Unicode's digits, signs and symbols as ASCII and LaTeX."""
+    text = re.sub(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]+", lambda m: f"^{{{m[0].translate(_SUPERSCRIPT)}}}", text)  # NFKC: 10² is 102
+    text = re.sub(r"[₀₁₂₃₄₅₆₇₈₉]+", lambda m: f"_{{{m[0].translate(_SUBSCRIPT)}}}", text)
+    text = re.sub(r"[¼-¾⅐-⅞]", lambda m: _vulgar_fraction(m[0]), text)  # NFKC: 3½ is 31/2
+    return unicodedata.normalize("NFKC", text.translate(_SYMBOLS)).translate(_SYMBOLS)
 
 
 def _vulgar_fraction(character: str) -> str:
@@ -120,6 +135,25 @@ def number(text: str) -> Fraction | None:
     if match := _PLAIN_FRACTION.fullmatch(text):
         return _fraction(match["sign"], match["whole"], match["n"], match["d"])
     return None
+
+
+def plain_number(text: str) -> tuple[int, int] | None:
+    """Numerator and denominator of a number in its plainest spelling, which is read the same before normalisation.
+
+    Nine of ten answers are such; this takes a microsecond where `normalise` takes forty.
+    """
+    match = _PLAIN.fullmatch(text)
+    if match is None:
+        return None
+    whole, grouped, places, top, bottom, top_2, bottom_2 = match.groups()
+    if whole is not None or grouped is not None:
+        digits = whole if grouped is None else grouped.replace(",", "")
+        top_number, bottom_number = (int(digits + places), 10 ** len(places)) if places else (int(digits), 1)
+    else:
+        top_number, bottom_number = int(top or top_2), int(bottom or bottom_2)
+    if bottom_number == 0:
+        return None
+    return (-top_number if text[0] == "-" else top_number), bottom_number
 
 
 def _scaled(head: Fraction, exponent: str) -> Fraction | None:

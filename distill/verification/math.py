@@ -5,8 +5,9 @@ The way of one pair, each step only when the one before cannot decide:
     2. lists, sets, intervals and unions: delimiters as text, then item by item
     3. both sides are numbers                                   -> correct or incorrect, by exact fractions
     4. both sides are words                                     -> correct or incorrect, by string
-    5. static limits on what a parser may see                   -> limit
-    6. the LaTeX parser, in a process that can be killed        -> see `distill.verification.symbolic`
+    5. both sides have a normal form                            -> correct or incorrect, by `ring`
+    6. static limits on what a parser may see                   -> limit
+    7. the LaTeX parser, in a process that can be killed        -> see `distill.verification.symbolic`
 
 Readings that had to be chosen:
 - The reference decides how exact an answer must be: where it is a decimal of at least four significant digits, an exact
@@ -26,7 +27,7 @@ from collections.abc import Callable
 from fractions import Fraction
 
 from distill.records import Method, Outcome
-from distill.verification import answers
+from distill.verification import answers, ring
 from distill.verification.answers import MAX_CHARACTERS
 from distill.verification.findings import Finding, NeedsParser
 from distill.verification.structure import Shape, as_interval, bare_value, is_relation, shape
@@ -48,6 +49,9 @@ _BOMBS = {
 _NODE = re.compile(r"\\[A-Za-z]+|[A-Za-z]|\d+|[-+*/^=!]")
 _WORDS = re.compile(r"[A-Za-z]{3,}|[A-Za-z]{2,}(?:[ -][A-Za-z]+)+|[Nn]o|NO")
 
+_SAME_NUMBER = Finding(Outcome.CORRECT, Method.EXACT, "equal as exact fractions")
+_OTHER_NUMBER = Finding(Outcome.INCORRECT, Method.EXACT, "not equal as exact fractions")
+
 Ask = Callable[[str, str], Finding]
 
 
@@ -58,6 +62,8 @@ def compare(gold: str, answer: str) -> Finding:
 
 def compare_with(gold: str, answer: str, ask: Ask) -> Finding:
     """Compare two answers; `ask(gold, answer)` decides single values that are neither numbers nor words."""
+    if quick := _compare_plain(gold, answer):
+        return quick
     if max(len(gold), len(answer)) > MAX_CHARACTERS:
         return Finding(Outcome.LIMIT, Method.NONE, f"an answer of more than {MAX_CHARACTERS:,} characters")
     gold, answer = answers.normalise(gold), answers.normalise(answer)
@@ -70,8 +76,18 @@ def compare_with(gold: str, answer: str, ask: Ask) -> Finding:
     return _compare(gold, answer, ask)
 
 
+def _compare_plain(gold: str, answer: str) -> Finding | None:
+    """Two numbers in their plainest spelling; None for all else, and where rounding may count."""
+    left, right = answers.plain_number(gold), answers.plain_number(answer)
+    if left is None or right is None:
+        return None
+    if left[0] * right[1] == right[0] * left[1]:
+        return _SAME_NUMBER
+    return None if "." in gold else _OTHER_NUMBER
+
+
 def check(gold: str, ask: Ask | None = None) -> Finding:
-    """Whether a reference can be graded at all: every value of it is a number, a word, or read by the parser.
+    """Whether a reference can be graded at all: its values are numbers, words, or read by `ring` or the parser.
 
     Equality of text is not enough here: it would let a reference pass that grades every other spelling wrong.
     """
@@ -88,6 +104,8 @@ def check(gold: str, ask: Ask | None = None) -> Finding:
         return Finding(Outcome.UNPARSED_GOLD, Method.NONE, "the reference is empty")
     if answers.number(value) is not None or _WORDS.fullmatch(gold):
         return Finding(Outcome.CORRECT, Method.EXACT, "a number or a word")
+    if ring.read(value) is not None:
+        return Finding(Outcome.CORRECT, Method.EXACT, "an exact expression")
     if reason := static_limit(value):
         return Finding(Outcome.LIMIT, Method.NONE, reason)
     return (ask or _refuse)(value, value)
@@ -205,6 +223,11 @@ def _compare_values(gold: str, answer: str, ask: Ask) -> Finding:
     if _WORDS.fullmatch(gold) and _WORDS.fullmatch(answer):
         same = gold.casefold() == answer.casefold()
         return Finding(Outcome.CORRECT if same else Outcome.INCORRECT, Method.STRING, "compared as words")
+    equal = ring.equal(left.value, right.value)
+    if equal:
+        return Finding(Outcome.CORRECT, Method.EXACT, "equal as exact expressions")
+    if equal is False and answers.decimal_step(left.value) is None:
+        return _incorrect("not equal as exact expressions")
     if reason := static_limit(left.value) or static_limit(right.value):
         return Finding(Outcome.LIMIT, Method.NONE, reason)
     return ask(left.value, right.value)
@@ -217,10 +240,10 @@ def _compare_numbers(left: answers.Quantity, right: answers.Quantity, gold: Frac
     if right.unit == "%" and left.unit != "%":
         answer /= 100
     if answer in readings:
-        return Finding(Outcome.CORRECT, Method.EXACT, "equal as exact fractions")
+        return _SAME_NUMBER
     if not _terminates(answer) and rounds_to(answer, left.value):
         return Finding(Outcome.CORRECT, Method.EXACT, "the reference is the answer, rounded")
-    return _incorrect("not equal as exact fractions")
+    return _OTHER_NUMBER
 
 
 def rounds_to(value: Fraction, decimal: str) -> bool:

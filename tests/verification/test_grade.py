@@ -59,8 +59,8 @@ def test_way_of_a_trace(verifier, answer_text, finish_reason, outcome, extracted
 
 
 def test_verdicts_are_sorted_and_the_parser_is_asked_once():
-    asked = problem("x^2-1")
-    traces = [trace(asked, "\\boxed{(x-1)(x+1)}", index) for index in (3, 1, 2)]
+    asked = problem("\\ln 4")
+    traces = [trace(asked, "\\boxed{2\\ln 2}", index) for index in (3, 1, 2)]
     first = grade.grade([asked], traces, SETTINGS, "test")
     assert [v.trace_id for v in first.verdicts] == sorted(t.id for t in traces)
     assert {v.verdict for v in first.verdicts} == {Outcome.CORRECT}
