@@ -13,14 +13,16 @@ unexport PYTHONDONTWRITEBYTECODE  # without byte code a model server takes three
 # uv reads no pip configuration: hand it pip's local wheels where there are some, else let it pick the CPU build of torch.
 UV_CPU := --overrides requirements/overrides.txt $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--torch-backend cpu)
 
-.PHONY: run test check setup models doctor lock help
+APT    := $(if $(filter 0,$(shell id -u)),,sudo -n )apt-get -qq
+
+.PHONY: run test check setup models sandbox doctor lock help
 
 run: setup models  ## set up, run the pipeline on params.yaml (or PROFILE=name), print the table
 	$(if $(PROFILE),distill use $(PROFILE))
 	dvc repro
 	distill summary
 
-test: setup models check  ## set up, lint, type-check, run every test
+test: setup models sandbox check  ## set up, lint, type-check, run every test
 	pytest
 
 check: setup  ## lint and types alone
@@ -30,6 +32,11 @@ check: setup  ## lint and types alone
 
 setup: $(READY)  ## the environment in .venv, from the lock
 models: $(SMOLLM)  ## the embedded student that is not in git
+
+sandbox:  ## bubblewrap, which grades programs: installed where this user may; without it their tests are skipped
+	@command -v bwrap >/dev/null || { echo "installing bubblewrap, in which programs are graded"; \
+	  { $(APT) install -y bubblewrap || { $(APT) update && $(APT) install -y bubblewrap; }; } >/dev/null 2>&1; } || \
+	  echo "bubblewrap cannot be installed here, so no program is graded: apt install bubblewrap, as root"
 
 doctor: setup  ## what is here, what is missing, and the cure
 	distill doctor

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -53,6 +54,7 @@ class FaultyTeacher:
         self.splits_reasoning = splits_reasoning  # "reasoning" or "reasoning_content": the field that holds the chain
         self.away_s = 0.3
         self.reasons = True  # without it, answers hold no chain
+        self.says: Callable[[str], str] | None = None  # what it answers to a question, in place of a number
         self.refuses = ""  # a word: every question that holds it is answered with 400
         self.served: Counter[tuple[str, int]] = Counter()
         self.requests: list[dict[str, Any]] = []
@@ -190,6 +192,8 @@ def _handler_of(teacher: FaultyTeacher) -> type[BaseHTTPRequestHandler]:
                 reply = answer(body, teacher.splits_reasoning)
                 if not teacher.reasons:
                     reply["choices"][0]["message"]["content"] = "42"
+                if teacher.says:
+                    reply["choices"][0]["message"]["content"] = teacher.says(question)
                 self.send(200, reply)
                 with teacher.lock:
                     teacher.served[question, body.get("seed", 0)] += 1
