@@ -1,3 +1,4 @@
+import dataclasses
 import html
 import json
 import re
@@ -97,7 +98,7 @@ def test_only_what_the_rules_abstained_from_is_asked():
         asked.extend(cases)
         return [judge._finding(["same", "same"]) for _ in cases]
 
-    problem = workspace.problem(1)
+    problem = dataclasses.replace(workspace.problem(1), verifier="math")
     answers = ["a sentence that no rule reads", "\\frac{", "99999", "9^{9^{9}}", problem.answer, "{[}"]
     traces = [workspace.trace(problem, text, index) for index, text in enumerate(answers)]
     grading = grade.grade([problem], traces, workspace.params().verify, "", judge=record)
