@@ -80,6 +80,20 @@ def test_every_param_named_exists(readme: str, root: Path) -> None:
             value = value[key]
 
 
+def test_verdicts_page_is_the_code(root: Path) -> None:
+    from distill.records import Method, Outcome
+    from distill.verification.judge import read_labelled
+
+    page = (root / "docs" / "verdicts.md").read_text()
+    assert re.findall(r"^\| `([a-z_]+)` \|", page, re.MULTILINE) == [str(outcome) for outcome in Outcome]
+    assert all(f"`{method}`" in page for method in Method if method is not Method.NONE)
+    labelled = read_labelled(None)
+    wrong = sum(not row.correct for row in labelled)
+    assert f"{len(labelled)} labelled cases, {wrong} of them wrong" in page
+    cases = (root / "tests" / "cases" / "math.jsonl").read_text().splitlines()
+    assert f"holds {len(cases)} cases" in page
+
+
 def test_ci_runs_what_a_person_types(root: Path) -> None:
     assert "make test" in (root / ".ci" / "run").read_text()
 
