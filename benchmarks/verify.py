@@ -62,7 +62,7 @@ def numeric(rng: random.Random) -> tuple[str, list[str], str]:
 def symbolic(rng: random.Random) -> tuple[str, list[str], str]:
     """An expression, right spellings of it, and a wrong answer."""
     a, b, c = rng.randint(2, 99), rng.randint(2, 99), rng.choice([2, 3, 5, 6, 7, 10, 11, 13, 14, 15, 17, 19])
-    kind = rng.randrange(8)
+    kind = rng.randrange(10)
     if kind == 0:
         return rf"\sqrt{{{a * a * c}}}", [rf"{a}\sqrt{{{c}}}", rf"\sqrt{{{c}}}\cdot {a}"], rf"{a + 1}\sqrt{{{c}}}"
     if kind == 1:
@@ -78,7 +78,17 @@ def symbolic(rng: random.Random) -> tuple[str, list[str], str]:
         return f"{a}+{b}i", [f"{b}i+{a}"], f"{a}-{b}i"
     if kind == 6:
         return rf"{a}\ln {c * c}", [rf"{2 * a}\ln {c}"], rf"{a}\ln {c}"
+    if kind == 7:
+        return rf"\frac{{x^2-{a * a}}}{{x-{a}}}", [f"x+{a}", f"{a}+x"], f"x-{a}"
+    if kind == 8:
+        return f"e^{{{a}}}e^{{x}}", [f"e^{{x+{a}}}", f"e^{{{a}+x}}"], f"e^{{{a}x}}"
     return rf"\frac{{{a}x+{b}}}{{{c}}}", [rf"\frac{{{a}x}}{{{c}}}+\frac{{{b}}}{{{c}}}"], rf"\frac{{{a}x-{b}}}{{{c}}}"
+
+
+def logarithm(rng: random.Random) -> tuple[str, list[str], str]:
+    """What only the parser can decide."""
+    a, b, c = rng.randint(2, 999), rng.randint(2, 99), rng.randint(2, 99)
+    return rf"{a}\ln {b * b}+{c}", [rf"{2 * a}\ln {b}+{c}", rf"{c}+{2 * a}\ln {b}"], rf"{a}\ln {b}+{c}"
 
 
 def distinct(make: Callable[[random.Random], tuple[str, list[str], str]], n: int, seed: int) -> list[Pair]:
@@ -236,11 +246,11 @@ def hostile() -> None:
 
 
 def load(n: int) -> None:
-    """Right symbolic answers while every core is busy with something else."""
+    """Right answers that all need the parser, while every core is busy with something else."""
     busy = [multiprocessing.Process(target=burn, daemon=True) for _ in os.sched_getaffinity(0)]
     for process in busy:
         process.start()
-    pairs = [pair for pair in distinct(symbolic, n * 2, 5) if pair.equal][:n]
+    pairs = [pair for pair in distinct(logarithm, n * 2, 5) if pair.equal][:n]
     started = time.perf_counter()
     said = ours(pairs)
     seconds = time.perf_counter() - started

@@ -198,7 +198,7 @@ class JudgeSettings(Settings):
 class VerifySettings(Settings):
     """Limits of one comparison, in seconds of processor time, kept by killing what overstays; and the judge, if any."""
 
-    timeout_s: Annotated[float, Field(gt=0.0)] = 1.2  # of the parser; tried once more
+    timeout_s: Annotated[float, Field(gt=0.0)] = 1.0  # of the parser; tried once more
     program_cpu_s: Positive = 6  # of a program on one test, as LiveCodeBench
     judge: JudgeSettings | None = None
 
