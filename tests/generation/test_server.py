@@ -128,7 +128,7 @@ def test_a_server_that_dies_is_started_again(mortal: list[int], model: ModelRevi
 def test_a_server_that_dies_again_and_again_is_an_error_and_what_landed_is_kept(
     mortal: list[int], model: ModelRevision
 ) -> None:
-    mortal += [5, 0, 0, 0, 0, 0]
+    mortal += [25, 0, 0, 0, 0, 0]
     with pytest.raises(ServerError, match=r"died 6 times serving models/small; see .*server-teacher\.log"):
         ask(model, 30)
     mortal += [1000]
