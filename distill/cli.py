@@ -136,6 +136,17 @@ def judge() -> None:
     typer.echo(measure(config.load()).line())
 
 
+@app.command()
+def push(
+    repository: Annotated[str, typer.Argument(help="Where to, as user/data-set.")],
+    public: Annotated[bool, typer.Option("--public", help="For everyone to see; without it, for you alone.")] = False,
+) -> None:
+    """Upload data/dataset to the Hugging Face hub. Nothing else here ever does."""
+    from distill.dataset import push as hub
+
+    typer.echo(hub.push(layout.DATASET, repository, public))
+
+
 @cache.command("stats")
 def cache_stats() -> None:
     """Say what the cache holds: answers, tokens and size, by request key."""

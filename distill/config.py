@@ -95,7 +95,15 @@ class ProblemSettings(Settings):
     """Where problems come from: sources by name for training, and for each evaluation split."""
 
     train: Annotated[dict[str, Source], Field(min_length=1)]
+    given: dict[str, FileSource | DatasetSource] = {}  # prompts with responses: no teacher is asked, nothing is graded
     eval: Annotated[dict[str, dict[str, Source]], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def sources_have_one_meaning(self) -> "ProblemSettings":
+        """Counts go by the names of sources."""
+        if both := sorted(set(self.train) & set(self.given)):
+            raise ValueError(f"{both[0]} is a source of train and of given; rename one of them")
+        return self
 
 
 # ------------------------------------------------------------------ models and sampling
@@ -203,18 +211,60 @@ class VerifySettings(Settings):
     judge: JudgeSettings | None = None
 
 
+class CheckSettings(Settings):
+    """Where a check of a trace becomes a concern. A concern is a column; which of them count is a policy's choice.
+
+    R1's authors dropped chains with mixed languages, long paragraphs and code blocks (arXiv 2501.12948, section 2.3.3)
+    and gave no numbers. These are ours: docs/curation.md says what they do to sound chains and to planted faults.
+    """
+
+    foreign_share: Fraction = 0.02  # letters outside the main script of a text, LaTeX and code left out
+    paragraph_characters: Positive = 6_000  # of the longest paragraph
+    tail_ratio: Fraction = 0.12  # zlib's size over the size of the last 4 kB; English chains have 0.3 and more
+    repeated_share: Fraction = 0.3  # of the last 4 kB's word 20-grams, how many were there before
+    repeated_sentences: Positive = 5  # the same sentence so many times in a row
+
+
+class BenchmarkFile(Settings):
+    """A .jsonl or .parquet file of questions that no training problem may be; `column` holds the question."""
+
+    path: str
+    column: str = "problem"
+
+
+class ContaminationSettings(Settings):
+    """Which rules a training problem is dropped by; every hit of every rule is stored all the same.
+
+    An n-gram or a phrase of eight words in more than `common` training problems is a template's, and no evidence.
+    """
+
+    drop_by: list[Literal["exact", "ngram_8", "ngram_13", "fuzzy"]] = ["exact", "ngram_13", "fuzzy"]
+    fuzzy_ratio: Annotated[float, Field(gt=0.5, le=1.0)] = 0.8
+    common: Positive = 10
+    benchmarks: dict[str, BenchmarkFile] = {}
+
+
 class CurateSettings(Settings):
-    """How the store is built."""
+    """How the store is built, and what its views call a concern, a copy and a leak."""
 
     memory_limit: Annotated[str, Field(pattern=r"^\d+(\.\d+)?(MB|GB)$")] = "4GB"
     threads: Positive = 2
+    near_duplicate: Annotated[float, Field(gt=0.5, le=1.0)] = 0.9  # Jaccard similarity of word 5-grams
+    checks: CheckSettings = CheckSettings()
+    contamination: ContaminationSettings = ContaminationSettings()
 
 
 class ExportSettings(Settings):
-    """Which traces a student may see: a policy is a query in `distill/curation/policies/`."""
+    """Which traces a student may see, and in which formats besides `messages`.
+
+    A policy is a query in `distill/curation/policies/` or in `pipelines/policies/`. Caps are seeded draws.
+    """
 
     policy: str = "verified"
+    given_policy: str = "given"  # of problems that came with their responses
     max_per_problem: Positive | None = None
+    max_per_source: Positive | None = None
+    formats: list[Literal["prompt_completion", "sharegpt", "alpaca"]] = []
 
 
 # ------------------------------------------------------------------ students

@@ -6,12 +6,14 @@ from pathlib import Path
 DATA = Path("data")
 REVISIONS = DATA / "revisions"  # models: one JSON per model, its exact revision
 TRAIN_PROBLEMS = DATA / "problems" / "train.parquet"  # problems
+GIVEN_PROBLEMS = DATA / "problems" / "given.parquet"  # problems: those that come with their responses
 EVAL_PROBLEMS = DATA / "problems" / "eval"  # problems: one Parquet file per split
 TRACES = DATA / "traces"  # generate: Parquet shards
 SAMPLING = DATA / "sampling.parquet"  # generate: why each problem was asked no more
 VERDICTS = DATA / "verdicts"  # verify: Parquet shards
 STORE = DATA / "store.duckdb"  # curate
 FUNNEL = DATA / "funnel.json"  # curate
+FUNNEL_BARS = DATA / "funnel.csv"  # curate: the same by source, for `dvc plots`
 DATASET = DATA / "dataset"  # export
 TOKENIZED = DATA / "tokenized"  # tokenize: one folder per student
 STUDENTS = DATA / "students"  # train: one folder per student

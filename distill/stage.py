@@ -8,6 +8,7 @@
 A stage ends with its parent: DVC forwards no SIGTERM and leaves orphans, and an orphan would write beside the next run.
 """
 
+import errno
 import json
 import logging
 import os
@@ -22,7 +23,7 @@ from types import FrameType
 from typing import Any
 
 from distill import config, layout
-from distill.errors import DistillError, Incomplete
+from distill.errors import DataError, DistillError, Incomplete
 
 POLL_S = 0.5
 GRACE_S = 20.0  # between asking a stage to stop and ending it
@@ -49,9 +50,17 @@ def run(name: str, body: Callable[[config.Params], Result]) -> None:
         result = body(params)
     except DistillError as error:
         fail(name, error)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        fail(name, DataError(f"the disk is full{_at(error)}; free some and run the same command again: it goes on"))
     if result.metrics is not None:
         write_metrics(name, result.metrics)
     print(f"{name}  {result.line}  [{time.monotonic() - started:.0f} s]", flush=True)
+
+
+def _at(error: OSError) -> str:
+    return f" at {error.filename}" if error.filename else ""
 
 
 def fail(name: str, error: DistillError) -> None:

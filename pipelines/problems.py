@@ -11,7 +11,7 @@ from distill.verification import grade
 
 
 def body(params: Params) -> stage.Result:
-    """Write `data/problems/train.parquet` and one file per evaluation split."""
+    """Write `data/problems/train.parquet`, `given.parquet` and one file per evaluation split."""
 
     def check(problems: Sequence[Problem]) -> dict[str, Outcome]:
         return grade.check_gold(problems, params.verify)
@@ -19,6 +19,7 @@ def body(params: Params) -> stage.Result:
     built = splits.build(params.problems, params.seed, check)
     shutil.rmtree(layout.EVAL_PROBLEMS, ignore_errors=True)  # a split that is gone leaves no file behind
     shards.write_file(layout.TRAIN_PROBLEMS, built.train, Problem)
+    shards.write_file(layout.GIVEN_PROBLEMS, built.given, Problem)
     for name, rows in built.eval.items():
         shards.write_file(layout.EVAL_PROBLEMS / f"{name}.parquet", rows, Problem)
     return stage.Result(splits.describe(built), built.counts)

@@ -1,12 +1,19 @@
 """A small store whose every answer is known: four problems to train on, eight traces, six of them with a fault."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from distill import shards
 from distill.config import CurateSettings
-from distill.curation import store
+from distill.curation import build as building
+from distill.curation import inspect
 from distill.records import Problem, Trace, Verdict, content_id
 
+TABLES = (
+    "provenance", "limits", "problems", "traces", "texts", "verdicts", "checks", "duplicates", "contamination",
+    "benchmarks", "selections",
+)  # fmt: skip
 SETTINGS = CurateSettings(memory_limit="500MB", threads=1)
 
 
@@ -14,6 +21,14 @@ def make_problem(name: str, source: str = "gcd", gold_verdict: str = "correct", 
     return Problem(
         id=content_id("problem", name), source=source, domain="math", prompt=f"Problem {name}?", answer=f"{name} is 7",
         verifier="gym", licence=licence, gold_verdict=gold_verdict,
+    )  # fmt: skip
+
+
+def make_given(name: str, response: str = "Spring is here, and so are the swallows.", source: str = "poems") -> Problem:
+    prompt = f"Write a line about {name}."
+    return Problem(
+        id=content_id("given", name), source=source, domain="writing", prompt=prompt, answer=response, verifier="none",
+        licence="MIT", gold_verdict="correct",
     )  # fmt: skip
 
 
@@ -55,11 +70,15 @@ NAMES = {trace.id: name for name, trace in TRACES.items()}
 
 
 def write_inputs(
-    folder: Path, rows: list[tuple[Trace, str]] | None = None, problems: list[Problem] | None = None
+    folder: Path,
+    rows: list[tuple[Trace, str]] | None = None,
+    problems: list[Problem] | None = None,
+    given: Sequence[Problem] = (),
 ) -> None:
     """What the stages before curate write, with the small store's rows unless others are given."""
     rows = [(trace, VERDICTS[name]) for name, trace in TRACES.items()] if rows is None else rows
     shards.write_file(folder / "train.parquet", problems or [A, B, C, UNGRADABLE], Problem)
+    shards.write_file(folder / "given.parquet", given, Problem)
     shards.write_file(folder / "easy.parquet", [HELD_OUT], Problem)
     shards.write_shards(folder / "traces", [trace for trace, _ in rows], Trace)
     shards.write_shards(folder / "verdicts", [make_verdict(*row) for row in rows], Verdict)
@@ -67,14 +86,22 @@ def write_inputs(
 
 def build(folder: Path, name: str = "store.duckdb", settings: CurateSettings = SETTINGS) -> Path:
     """Build a store from what `write_inputs` wrote to the same folder."""
-    problems = {"train": folder / "train.parquet", "easy": folder / "easy.parquet"}
-    store.build(folder / name, problems, folder / "traces", folder / "verdicts", settings)
+    problems = {split: folder / f"{split}.parquet" for split in ("train", "given", "easy")}
+    building.build(folder / name, problems, folder / "traces", folder / "verdicts", settings)
     return folder / name
 
 
 def make_store(
-    folder: Path, rows: list[tuple[Trace, str]] | None = None, problems: list[Problem] | None = None
+    folder: Path,
+    rows: list[tuple[Trace, str]] | None = None,
+    problems: list[Problem] | None = None,
+    given: Sequence[Problem] = (),
 ) -> Path:
     """The inputs and their store in one go."""
-    write_inputs(folder, rows, problems)
+    write_inputs(folder, rows, problems, given)
     return build(folder)
+
+
+def everything(path: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """All rows of all tables, in the order they are stored."""
+    return {name: inspect.run_query(path, f"FROM {name}")[1] for name in TABLES}

@@ -103,6 +103,7 @@ def edit(dotted: str, value: Any) -> Callable[[Any], None]:
 
 
 EDITS = {
+    "curate.near_duplicate": 0.95,
     "export.policy": "all",
     "students.tiny_qwen.learning_rate": 5.0e-4,
     "students.tiny_qwen.max_rows": 20,

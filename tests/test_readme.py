@@ -94,6 +94,24 @@ def test_verdicts_page_is_the_code(root: Path) -> None:
     assert f"holds {len(cases)} cases" in page
 
 
+def test_curation_page_is_the_code(root: Path) -> None:
+    from distill.config import CheckSettings, CurateSettings
+    from distill.curation import policies
+    from distill.curation.quality import column_names
+
+    page = (root / "docs" / "curation.md").read_text()
+    checks, chosen = section(page, "Checks"), section(page, "Policies")
+    assert {
+        name for row in re.findall(r"^\| (`.*?`) \|", chosen, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
+    } == set(policies.shipped())
+    assert set(re.findall(r"^\| `(\w+)` \|", checks, re.MULTILINE)) <= set(column_names())
+    beyond = re.findall(r"\| (?:below )?([\d.,]+) \|$", checks, re.MULTILINE)
+    limits = CheckSettings().model_dump().values()
+    assert sorted(float(limit.replace(",", "")) for limit in beyond) == sorted([*map(float, limits), 0.0])
+    assert f"similarity {CurateSettings().near_duplicate} and more" in page
+    assert f"`common: {CurateSettings().contamination.common}`" in page.replace("\n", " ")
+
+
 def test_ci_runs_what_a_person_types(root: Path) -> None:
     assert "make test" in (root / ".ci" / "run").read_text()
 

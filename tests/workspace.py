@@ -92,12 +92,12 @@ def write_json(path: Path, content: Any) -> None:
 
 def write_store(problems: Sequence[Problem], traces: Sequence[Trace], verdicts: Sequence[Verdict]) -> None:
     """The store of these rows, built as curate builds it, and its funnel."""
-    from distill.curation import funnel, store
+    from distill.curation import build, funnel, store
 
     shards.write_file(layout.TRAIN_PROBLEMS, problems, Problem)
     shards.write_shards(layout.TRACES, traces, Trace)
     shards.write_shards(layout.VERDICTS, verdicts, Verdict)
-    store.build(layout.STORE, {"train": layout.TRAIN_PROBLEMS}, layout.TRACES, layout.VERDICTS, params().curate)
+    build.build(layout.STORE, {"train": layout.TRAIN_PROBLEMS}, layout.TRACES, layout.VERDICTS, params().curate)
     with store.open_store(layout.STORE) as connection:
         write_json(layout.FUNNEL, funnel.measure(connection))
 

@@ -12,14 +12,26 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and newlin
 TRACE = """
 SELECT
     t.id AS trace, p.source, p.prompt, x.reasoning AS chain, x.answer_text AS answer, x.text,
-    p.answer AS reference, v.verdict, v.extracted, v.evidence, t.format, t.duplicate_of,
-    t.finish_reason, t.completion_tokens AS tokens, t.model, t.model_revision AS revision
+    nullif(p.answer, '') AS reference, v.verdict, v.extracted, v.evidence,
+    coalesce(j.reason, g.reason) AS "reason against it", nullif(array_to_string(j.concerns, ', '), '') AS concerns,
+    array_to_string(s.policies, ', ') AS "picked by", t.finish_reason, t.completion_tokens AS tokens, t.model,
+    t.model_revision AS revision, c.*,
+    (SELECT string_agg(kind || ' ' || kept_id || ', similarity ' || similarity, '; ' ORDER BY kind) FROM duplicates d
+        WHERE d.id IN (t.id, t.problem_id)) AS "copy of",
+    (SELECT string_agg(benchmark || ' ' || benchmark_problem || ' by ' || rule || ', score ' || score || ', in '
+        || spread || ' problems: ' || matched, chr(10) ORDER BY benchmark, rule) FROM contamination
+        WHERE problem_id = t.problem_id) AS "asked by"
 FROM traces t
 JOIN problems p ON p.id = t.problem_id
 JOIN texts x ON x.trace_id = t.id
 JOIN verdicts v ON v.trace_id = t.id
-WHERE starts_with(t.id, $trace) ORDER BY t.id LIMIT 2
+JOIN (SELECT trace_id, COLUMNS(* EXCLUDE (trace_id, final_answer)) FROM checks) c ON c.trace_id = t.id
+LEFT JOIN judged j ON j.id = t.id
+LEFT JOIN given g ON g.id = t.id
+LEFT JOIN selections s ON s.trace_id = t.id
+WHERE t.id = $id
 """
+NAMED = "SELECT id FROM traces WHERE starts_with(id, $trace) ORDER BY id LIMIT 2"
 
 
 def run_query(store: Path, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
@@ -31,13 +43,11 @@ def run_query(store: Path, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
 def show_trace(store: Path, trace: str) -> dict[str, Any]:
     """A trace by the start of its id, with its problem and verdict. Raises `DataError` unless exactly one matches."""
     with open_store(store) as connection:
-        columns, rows = ask(connection, TRACE, {"trace": trace})
-    if len(rows) != 1:
-        raise DataError(f"{'no trace' if not rows else 'more than one trace'} begins with {trace!r}")
-    row = dict(zip(columns, rows[0], strict=True))
-    if row["chain"] is not None or row["answer"] is not None:
-        del row["text"]  # the chain and the answer are all of it
-    return row
+        ids = [name for (name,) in ask(connection, NAMED, {"trace": trace})[1]]
+        if len(ids) != 1:
+            raise DataError(f"{'more than one trace' if ids else 'no trace'} begins with {trace!r}")
+        columns, [row] = ask(connection, TRACE, {"id": ids[0]})
+    return {name: value for name, value in zip(columns, row, strict=True) if name != "trace_id"}
 
 
 def print_query(store: Path, sql: str) -> None:

@@ -27,6 +27,7 @@ from distill.records import Problem, Verifier, canonical_json, problem_id
 from distill.verification import tasks
 
 GYM_LICENCE = "Apache-2.0"
+GIVEN = "given"  # the split of problems that come with their responses
 TRIES_PER_PROBLEM = 20  # a task that gives fewer than one new problem in twenty is exhausted
 SPARE_TRIES = 200
 
@@ -44,7 +45,7 @@ class Drawn:
 
 
 def load_source(name: str, source: Source, split: str, seed: int) -> list[Problem]:
-    """The problems of one source. `split` is "train" or the name of an evaluation split.
+    """The problems of one source. `split` is "train", "given" or the name of an evaluation split.
 
     Raises `ConfigError` for settings the source cannot use, `DataError` for a row it cannot use.
     """
@@ -53,7 +54,7 @@ def load_source(name: str, source: Source, split: str, seed: int) -> list[Proble
 
 def draw(name: str, source: Source, split: str, seed: int, taken: frozenset[str] | set[str]) -> Drawn:
     """The problems of one source whose normalised prompts are not in `taken`; see `load_source`."""
-    drawn = Drawn(f"problems.train.{name}" if split == "train" else f"problems.eval.{split}.{name}")
+    drawn = Drawn(f"problems.{split}.{name}" if split in ("train", GIVEN) else f"problems.eval.{split}.{name}")
     seen: set[str] = set()
     for example in _examples(name, source, split, seed, drawn.key):
         prompt = normalised_prompt(example.prompt)
@@ -165,14 +166,22 @@ def _difficulty(metadata: dict[str, Any]) -> dict[str, Any]:
 
 
 def _file_examples(source: FileSource, reader: Reader) -> Iterator[Example]:
-    path, key = Path(source.path), reader.key
+    path = Path(source.path)
+    for line, row in file_rows(path, reader.key):
+        yield reader.read(row, f"{path} line {line}", {"file": path.name, "line": line})
+
+
+def file_rows(path: Path, key: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each row of a .jsonl or .parquet file with its line, counted from 1; `key` is the setting that names the file.
+
+    Raises `ConfigError` where it is no such file, `DataError` for a line that is no object.
+    """
     if not path.is_file():
         raise ConfigError(f"{key}.path: {path} is not a file")
     readers = {".jsonl": _jsonl_rows, ".parquet": _parquet_rows}
     if path.suffix not in readers:
         raise ConfigError(f"{key}.path: {path} must be a .jsonl or .parquet file")
-    for line, row in readers[path.suffix](path):
-        yield reader.read(row, f"{path} line {line}", {"file": path.name, "line": line})
+    return readers[path.suffix](path)
 
 
 def _jsonl_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -1,19 +1,20 @@
 """Training and evaluation problems that never meet.
 
-Evaluation splits are built first, then training; a prompt that one of them holds (case and white space aside) is in no
-other. Who is short of problems because of that draws more, so every generated source still reaches its `n`.
+Evaluation splits are built first, then training, then what comes with its responses; a prompt that one of them holds
+(case and white space aside) is in no other. Who is short of problems because of that draws more, so every generated
+source still reaches its `n`.
 
 Every problem is then shown to the verifier with its own reference answer. What the verifier cannot grade stays in,
 marked by `gold_verdict`, and is reported by source: a source may be wanted in spite of it, never unknowingly.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from distill.config import NAME, ProblemSettings, Source
 from distill.errors import ConfigError
-from distill.problems.sources import Drawn, draw, normalised_prompt
-from distill.records import Outcome, Problem
+from distill.problems.sources import GIVEN, Drawn, draw, normalised_prompt
+from distill.records import Outcome, Problem, Verifier
 
 TRAIN = "train"
 
@@ -28,6 +29,7 @@ class Splits:
     """
 
     train: list[Problem] = field(default_factory=list)
+    given: list[Problem] = field(default_factory=list)
     eval: dict[str, list[Problem]] = field(default_factory=dict)
     counts: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
 
@@ -39,17 +41,26 @@ class Splits:
 def build(settings: ProblemSettings, seed: int, check: Check) -> Splits:
     """Draw every source of every split. Raises `ConfigError` and `DataError` as sources do."""
     for name in settings.eval:
-        if not NAME.fullmatch(name) or name == TRAIN:
-            raise ConfigError(f"problems.eval.{name}: a split's name is letters, digits and _, and not 'train'")
+        if not NAME.fullmatch(name) or name in (TRAIN, GIVEN):
+            raise ConfigError(
+                f"problems.eval.{name}: a split's name is letters, digits and _, and not 'train' or 'given'"
+            )
     splits, taken = Splits(), set[str]()
     for name, sources in settings.eval.items():
         splits.eval[name] = _fill(splits, name, sources, seed, taken, check)
     splits.train = _fill(splits, TRAIN, settings.train, seed, taken, check)
+    responses = {name: source.model_copy(update={"verifier": Verifier.NONE}) for name, source in settings.given.items()}
+    splits.given = _fill(splits, GIVEN, responses, seed, taken, _ungraded)
     return splits
 
 
+def _ungraded(problems: Sequence[Problem]) -> dict[str, Outcome]:
+    """Responses that come with their problems are no references: none is shown to a verifier."""
+    return {problem.id: Outcome.CORRECT for problem in problems}
+
+
 def _fill(
-    splits: Splits, split: str, sources: dict[str, Source], seed: int, taken: set[str], check: Check
+    splits: Splits, split: str, sources: Mapping[str, Source], seed: int, taken: set[str], check: Check
 ) -> list[Problem]:
     """Draw one split's sources, in order of their names; adds their prompts to `taken`."""
     rows: list[Problem] = []
@@ -84,6 +95,8 @@ def describe(splits: Splits) -> str:
     n_eval = {name: len(rows) for name, rows in splits.eval.items()}
     parts = ", ".join(f"{name} {n:,}" for name, n in n_eval.items())
     clauses = [f"{len(splits.train):,} to train on, {sum(n_eval.values()):,} to evaluate on ({parts})"]
+    if splits.given:
+        clauses.append(f"{len(splits.given):,} with their responses")
     if n := splits.total("repeats"):
         clauses.append(f"left out {n:,} repeats")
     if n := splits.total("in_another_split"):

@@ -50,6 +50,17 @@ MISTAKES = [
     (edit("problems.train.gcd.n", 0), "problems.train.gcd.n must be greater than 0, got 0"),
     (edit("problems.train", {}), "problems.train Dictionary should have at least 1 item"),
     (edit("curate", {"memory_limit": "lots"}), "curate.memory_limit"),
+    (edit("curate.near_duplicate", 0.2), "curate.near_duplicate must be greater than 0.5, got 0.2"),
+    (edit("curate.contamination", {"drop_by": ["exat"]}), "curate.contamination.drop_by.0 must be 'exact', 'ngram_8'"),
+    (
+        edit("curate.checks", {"tail_ration": 0.1}),
+        "curate.checks.tail_ration is not a known key; did you mean tail_ratio",
+    ),
+    (edit("export.formats", ["sharegtp"]), "export.formats.0 must be 'prompt_completion', 'sharegpt' or 'alpaca'"),
+    (
+        edit("problems.given", {"gcd": {"kind": "file", "path": "x.jsonl"}}),
+        "problems: gcd is a source of train and of given",
+    ),
     (lambda tree: tree["students"].update({"a.b": tree["students"]["tiny_qwen"]}), "'a.b' cannot name a student"),
     (lambda tree: tree.pop("teacher"), "teacher is missing"),
 ]

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BODY = """
-import sys, time
+import errno, sys, time
 from distill import stage
 from distill.errors import DataError, Incomplete
 
@@ -22,6 +22,8 @@ def body(params):
         raise DataError("row 7 of x.jsonl has no answer")
     if how == "left":
         raise Incomplete("3 problems are left")
+    if how == "full":
+        raise OSError(errno.ENOSPC, "No space left on device", "data/x.parquet")
     if how == "wait":
         print("waiting", flush=True)
         time.sleep(120)
@@ -50,6 +52,7 @@ def start(folder: Path, how: str) -> subprocess.Popen[str]:
     [
         ("done", 0, "trial  all of it"),
         ("fault", 1, "row 7 of x.jsonl has no answer"),
+        ("full", 1, "the disk is full at data/x.parquet; free some and run the same command again"),
         ("left", 75, "3 problems are left"),
     ],
 )

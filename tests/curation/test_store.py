@@ -1,12 +1,26 @@
+import random
 import shutil
 import subprocess
 import sys
 from contextlib import closing
 
 import pytest
-from stores import NAMES, SETTINGS, TRACES, A, build, make_problem, make_store, make_trace, make_verdict, write_inputs
+from stores import (
+    NAMES,
+    SETTINGS,
+    TRACES,
+    A,
+    build,
+    everything,
+    make_problem,
+    make_store,
+    make_trace,
+    make_verdict,
+    write_inputs,
+)
 
 from distill import shards
+from distill.curation import build as building
 from distill.curation import inspect, store
 from distill.errors import DataError, Incomplete
 from distill.records import Problem, Trace, Verdict
@@ -28,23 +42,18 @@ def small(tmp_path_factory):
     return make_store(tmp_path_factory.mktemp("store"))
 
 
-def rows(path, query):
+def rows_of(path, query):
     return inspect.run_query(path, query)[1]
 
 
-def everything(path):
-    """All rows of all tables, in the order they are stored."""
-    return {name: rows(path, f"FROM {name}") for name in ("provenance", "problems", "traces", "texts", "verdicts")}
-
-
 def test_reasons(small):
-    found = {NAMES[trace]: reason for trace, reason in rows(small, "SELECT id, reason FROM judged")}
+    found = {NAMES[trace]: reason for trace, reason in rows_of(small, "SELECT id, reason FROM judged")}
     assert found == {
         "a0": None, "a1": None, "a2": "duplicate", "b0": "incorrect", "b1": "truncated", "b2": "stray_tag",
         "c0": "no_answer", "c1": "no_chain",
     }  # fmt: skip
-    assert rows(small, "SELECT duplicate_of FROM rejected WHERE reason = 'duplicate'") == [(TRACES["a0"].id,)]
-    assert rows(small, "SELECT (SELECT count(*) FROM kept), (SELECT count(*) FROM rejected)") == [(2, 6)]
+    assert rows_of(small, "SELECT duplicate_of FROM rejected WHERE reason = 'duplicate'") == [(TRACES["a0"].id,)]
+    assert rows_of(small, "SELECT (SELECT count(*) FROM kept), (SELECT count(*) FROM rejected)") == [(2, 6)]
 
 
 def test_format(tmp_path):
@@ -60,31 +69,31 @@ def test_format(tmp_path):
     ]
     traces = [make_trace(A, index, chain, answer) for index, (chain, answer, _) in enumerate(cases)]
     path = make_store(tmp_path, [(trace, "correct") for trace in traces])
-    found = rows(path, "SELECT format FROM traces ORDER BY sample_index")
+    found = rows_of(path, "SELECT format FROM judged ORDER BY sample_index")
     assert found == [(expected,) for _, _, expected in cases]
 
 
 def test_the_original_of_a_duplicate_is_a_finished_one(tmp_path):
     cut, whole = make_trace(A, 0, "x", "y", finish_reason="length"), make_trace(A, 1, "x", "y")
     path = make_store(tmp_path, [(cut, "truncated"), (whole, "correct")])
-    assert rows(path, "SELECT id FROM kept") == [(whole.id,)]
+    assert rows_of(path, "SELECT id FROM kept") == [(whole.id,)]
 
 
 def test_equal_texts_of_two_problems_are_no_duplicates(tmp_path):
     other = make_problem("other")
     traces = [(make_trace(problem, 0, "x", "y"), "correct") for problem in (A, other)]
     path = make_store(tmp_path, traces, [A, other])
-    assert rows(path, "SELECT count(*) FROM kept") == [(2,)]
+    assert rows_of(path, "SELECT count(*) FROM kept") == [(2,)]
 
 
 def test_pass_rates(small):
-    found = rows(small, "SELECT prompt, n, correct, round(pass_rate, 2) FROM pass_rates ORDER BY prompt")
+    found = rows_of(small, "SELECT prompt, n, correct, round(pass_rate, 2) FROM pass_rates ORDER BY prompt")
     assert found == [("Problem a?", 3, 3, 1.0), ("Problem b?", 3, 1, 0.33), ("Problem c?", 2, 1, 0.5)]
 
 
 def test_runs_and_provenance(small):
-    assert rows(small, "SELECT model, traces, problems FROM runs") == [("data/models/tiny-r1", 8, 3)]
-    made_by = dict(rows(small, "FROM provenance"))
+    assert rows_of(small, "SELECT model, traces, problems FROM runs") == [("data/models/tiny-r1", 8, 3)]
+    made_by = dict(rows_of(small, "FROM provenance"))
     assert made_by["schema version"] == "1"
     assert {"distill", "duckdb", "problems sha256", "traces sha256", "verdicts sha256"} <= set(made_by)
 
@@ -97,23 +106,23 @@ def test_built_again_it_holds_the_same(small, tmp_path):
 
 
 def test_texts_go_in_by_ranges_of_ids(small, tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "TEXTS_PER_SORT", 2)
+    monkeypatch.setattr(building, "TEXTS_PER_SORT", 2)
     path = make_store(tmp_path)
-    texts = rows(path, "FROM texts")
-    assert texts == rows(small, "FROM texts")
+    texts = rows_of(path, "FROM texts")
+    assert texts == rows_of(small, "FROM texts")
     assert [text[0] for text in texts] == sorted(NAMES)
 
 
 def test_a_folder_may_have_any_name(tmp_path):
     folder = tmp_path / "it's [a] *odd* {name}"
     folder.mkdir()
-    assert rows(make_store(folder), "SELECT count(*) FROM traces") == [(8,)]
+    assert rows_of(make_store(folder), "SELECT count(*) FROM traces") == [(8,)]
 
 
 def test_hostile_text_survives(tmp_path):
     traces = [make_trace(A, index, text, text) for index, text in enumerate(HOSTILE)]
     path = make_store(tmp_path, [(trace, "correct") for trace in traces])
-    found = dict(rows(path, "SELECT trace_id, reasoning FROM texts"))
+    found = dict(rows_of(path, "SELECT trace_id, reasoning FROM texts"))
     assert found == {trace.id: trace.reasoning for trace in traces}
 
 
@@ -175,6 +184,36 @@ def test_bad_inputs_are_one_sentence(small, tmp_path, spoil, words):
     assert not list(folder.glob(".store*")), "nothing half-built is left"
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 3 MB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("nobody may mount a tmpfs here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("full", ["store", "measures"])
+def test_a_full_disk_is_one_sentence(tmp_path, small_disk, monkeypatch, full):
+    text = random.Random(1)
+    chains = (" ".join(f"{text.getrandbits(64):x}" for _ in range(1_500)) for _ in range(300))
+    rows = [(make_trace(A, index, chain, "\\boxed{7}"), "correct") for index, chain in enumerate(chains)]
+    write_inputs(tmp_path, rows)
+    place = {"store": "small/store.duckdb", "measures": "store.duckdb"}[full]
+    if full == "measures":
+        monkeypatch.setenv("DVC_ROOT", str(small_disk))
+        (small_disk / "ballast").write_bytes(b"x" * 3_100_000)
+    with pytest.raises(DataError, match="the disk is full; free some and run the same command again") as fault:
+        build(tmp_path, place)
+    assert "\n" not in str(fault.value)
+    assert not list(tmp_path.rglob("*.duckdb*")), "nothing half-built is left"
+    (small_disk / "ballast").unlink(missing_ok=True)
+    assert rows_of(build(tmp_path, "whole.duckdb"), "SELECT count(*) FROM kept") == [(300,)]
+
+
 def test_opening_what_is_no_store(tmp_path):
     import duckdb
 
@@ -199,11 +238,11 @@ def test_opening_what_another_program_writes(small, tmp_path):
         with pytest.raises(DataError, match="is open for writing in another program; close it there"):
             store.open_store(path)
         writer.communicate("")
-    assert rows(path, "SELECT count(*) FROM traces") == [(8,)]
+    assert rows_of(path, "SELECT count(*) FROM traces") == [(8,)]
 
 
 def test_an_interrupted_load_is_work_left():
-    with pytest.raises(Incomplete, match="interrupted; the same command starts it again"), store._one_sentence("load"):
+    with pytest.raises(Incomplete, match="interrupted; the same command starts it again"), store.one_sentence("load"):
         raise RuntimeError("Query interrupted")  # what DuckDB makes of an exception in a signal's handler
 
 
@@ -245,7 +284,7 @@ def test_show_a_trace(small):
     shown = inspect.show_trace(small, TRACES["a1"].id[:8])
     assert (shown["chain"], shown["answer"], shown["reference"]) == ("count", "\\boxed{7}", "a is 7")
     assert (shown["verdict"], shown["evidence"]) == ("correct", "7 is 7")
-    assert "text" not in shown
+    assert shown["text"] is None
     assert inspect.show_trace(small, TRACES["b1"].id)["text"] == "and so on"
     with pytest.raises(DataError, match="no trace begins with 'zz'"):
         inspect.show_trace(small, "zz")

@@ -77,3 +77,33 @@ def test_names_that_no_split_may_have(name):
     settings = ProblemSettings(train={"a": small(5)}, eval={name: {"a": small(5)}})
     with pytest.raises(ConfigError, match="a split's name is letters, digits and _"):
         splits.build(settings, 1, all_correct)
+
+
+def test_responses_come_with_their_problems(tmp_path):
+    path = tmp_path / "chat.jsonl"
+    rows = [{"instruction": f"Say {word}.", "output": f"{word}!"} for word in ("hello", "good night")]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    columns = {"prompt": "instruction", "answer": "output"}
+    given = {"chat": FileSource(kind="file", path=str(path), columns=columns, domain="chat", licence="MIT")}
+    built = splits.build(
+        ProblemSettings(train={"a": small(5)}, given=given, eval={"easy": {"a": small(3)}}), 17, all_correct
+    )
+    assert [(row.source, row.verifier, row.domain) for row in built.given] == [("chat", "none", "chat")] * 2
+    assert {(row.prompt, row.answer) for row in built.given} == {
+        ("Say hello.", "hello!"),
+        ("Say good night.", "good night!"),
+    }
+    assert "2 with their responses" in splits.describe(built)
+    path.write_text('{"instruction": "Say hello."}\n')
+    with pytest.raises(DataError, match=r"line 1 has no column 'output' .*set problems.given.chat.columns.answer"):
+        splits.build(
+            ProblemSettings(train={"a": small(5)}, given=given, eval={"easy": {"a": small(3)}}), 17, all_correct
+        )
+
+
+def test_a_source_is_for_training_or_given(tmp_path):
+    file = FileSource(kind="file", path="x.jsonl")
+    with pytest.raises(ValueError, match="a is a source of train and of given; rename one of them"):
+        ProblemSettings(train={"a": small(5)}, given={"a": file}, eval={"easy": {"a": small(3)}})
+    with pytest.raises(ConfigError, match="and not 'train' or 'given'"):
+        splits.build(ProblemSettings(train={"a": small(5)}, eval={"given": {"a": small(3)}}), 17, all_correct)
