@@ -249,6 +249,7 @@ class CurateSettings(Settings):
 
     memory_limit: Annotated[str, Field(pattern=r"^\d+(\.\d+)?(MB|GB)$")] = "4GB"
     threads: Positive = 2
+    temp_directory: str | None = None  # where what exceeds the memory goes; by default beside the store
     near_duplicate: Annotated[float, Field(gt=0.5, le=1.0)] = 0.9  # Jaccard similarity of word 5-grams
     checks: CheckSettings = CheckSettings()
     contamination: ContaminationSettings = ContaminationSettings()

@@ -20,7 +20,7 @@ from distill.curation.duplicates import Copy
 from distill.curation.phrases import Question
 from distill.curation.quality import column_names
 from distill.curation.store import create_store, load, patterns, within_means
-from distill.errors import DataError
+from distill.errors import ConfigError, DataError
 from distill.progress import waiting
 from distill.records import SCHEMA_VERSION
 
@@ -115,11 +115,14 @@ ORDER BY problem_id, v.verdict <> 'correct', finish_reason <> 'stop', sample_ind
 def build(store: Path, problems: Mapping[str, Path], traces: Path, verdicts: Path, settings: CurateSettings) -> None:
     """Build the store from the stages' Parquet files; `problems` maps each split to its file.
 
-    Raises `DataError` naming the folder or file that is missing, cannot be read, or does not fit the others.
+    Raises `DataError` naming the folder or file that is missing, cannot be read, or does not fit the others, and
+    `ConfigError` for a benchmark file that cannot be used.
     """
+    benchmarks = _benchmarks(settings, taken=problems)
     inputs = {"problems": list(problems.values()), "traces": _files(traces), "verdicts": _files(verdicts)}
     digests = {f"{name} sha256": _sha256(files) for name, files in inputs.items()}
-    partial, spill = store.with_name(f".{store.name}.partial"), store.with_name(f".{store.name}.spill")
+    partial = store.with_name(f".{store.name}.partial")
+    spill = Path(settings.temp_directory or store.parent) / f".{store.name}.spill"
     store.parent.mkdir(parents=True, exist_ok=True)
     _remove(partial, spill)
     try:
@@ -136,7 +139,7 @@ def build(store: Path, problems: Mapping[str, Path], traces: Path, verdicts: Pat
                 load(connection, statement, [problems[GIVEN]])
             _read_traces(connection, inputs["traces"])
             _find_copies(connection, settings)
-            _find_leaks(connection, settings)
+            _find_leaks(connection, benchmarks, settings)
             _select(connection)
             made_by = {"schema version": str(SCHEMA_VERSION)} | {name: version(name) for name in LIBRARIES} | digests
             connection.executemany("INSERT INTO provenance VALUES (?, ?)", sorted(made_by.items()))
@@ -223,15 +226,23 @@ def _questions(connection: Any, split: str | None = None) -> list[Question]:
     return [Question(*row) for row in rows]
 
 
-def _find_leaks(connection: Any, settings: CurateSettings) -> None:
+def _benchmarks(settings: CurateSettings, taken: Iterable[str]) -> dict[str, list[Question]]:
+    """The questions of every benchmark file, read before anything that takes long."""
+    files = settings.contamination.benchmarks
+    if both := sorted(set(files) & set(taken)):
+        raise ConfigError(f"curate.contamination.benchmarks.{both[0]} has the name of a split; rename it")
+    return {name: read_questions(name, file) for name, file in sorted(files.items())}
+
+
+def _find_leaks(connection: Any, files: Mapping[str, Sequence[Question]], settings: CurateSettings) -> None:
     """Fill `contamination`: the training prompts against every evaluation split and every benchmark file."""
     rules = settings.contamination
     splits = connection.execute("SELECT DISTINCT split FROM problems WHERE split NOT IN ('train', 'given')").fetchall()
-    benchmarks = {split: _questions(connection, split) for (split,) in sorted(splits)}
-    benchmarks |= {name: read_questions(name, file) for name, file in sorted(rules.benchmarks.items())}
+    asked: dict[str, Sequence[Question]] = {split: _questions(connection, split) for (split,) in sorted(splits)}
+    asked |= files
     with waiting("curate: looking for evaluation questions among the problems"):
-        hits = contamination.find(_questions(connection), benchmarks, rules)
-    _insert(connection, "benchmarks", [{"name": name, "questions": len(of)} for name, of in benchmarks.items()])
+        hits = contamination.find(_questions(connection), asked, rules)
+    _insert(connection, "benchmarks", [{"name": name, "questions": len(of)} for name, of in asked.items()])
     rows = [asdict(hit) | {"decides": contamination.decides(hit, rules)} for hit in hits]
     _insert(connection, "contamination", rows)
 

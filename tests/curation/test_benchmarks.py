@@ -57,6 +57,13 @@ def test_a_file_that_cannot_be_used_is_one_sentence(tmp_path, rows, fault, words
         read_questions("aime", BenchmarkFile(path=path))
 
 
+def test_a_bad_file_is_found_before_anything_that_takes_long(tmp_path):
+    for name, file in {"easy": BenchmarkFile(path="x.jsonl"), "aime": BenchmarkFile(path="none.jsonl")}.items():
+        settings = SETTINGS.model_copy(update={"contamination": ContaminationSettings(benchmarks={name: file})})
+        with pytest.raises(ConfigError, match=rf"curate.contamination.benchmarks.{name}"):
+            build(tmp_path / "nothing is here", settings=settings)
+
+
 def test_a_file_that_is_not_there(tmp_path):
     for path in ("none.jsonl", "none.csv"):
         (tmp_path / "none.csv").touch()
