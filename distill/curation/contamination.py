@@ -18,7 +18,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
 
 from distill.config import ContaminationSettings
 from distill.curation.phrases import Phrases, Question, folded, key_of, ngrams, numbers, operators, words
@@ -55,12 +54,14 @@ def find(
     phrases = Phrases({question.key: question.words for question in trained}.values(), settings.common)
     for found in asked:
         found.spread = phrases.spreads(found.words)
-    rules = (
-        _exact(trained, asked),
-        *(_shared_runs(trained, asked, rule, settings.common) for rule in LENGTHS),
-        _fuzzy(trained, asked, phrases, settings.fuzzy_ratio),
-    )
-    return sorted(chain.from_iterable(rules), key=lambda hit: (hit.problem_id, hit.benchmark, hit.rule))
+    hits = [*_exact(trained, asked), *_fuzzy(trained, asked, phrases, settings.fuzzy_ratio)]
+    near: Sequence[_Read] = trained
+    for rule, n in LENGTHS.items():  # who shares no eight words in a row shares no thirteen
+        index = _Index(asked, n)
+        shared = [(question, runs) for question in near if (runs := index.known(question))]
+        hits += _shared_runs(shared, index, rule, settings.common)
+        near = [question for question, _ in shared]
+    return sorted(hits, key=lambda hit: (hit.problem_id, hit.benchmark, hit.rule))
 
 
 def decides(hit: Hit, settings: ContaminationSettings) -> bool:
@@ -73,25 +74,57 @@ def decides(hit: Hit, settings: ContaminationSettings) -> bool:
 class _Read:
     """A question, read once for all rules; of an evaluation, with the name of its benchmark."""
 
-    __slots__ = ("benchmark", "id", "key", "numbers", "operators", "spread", "words")
+    __slots__ = ("benchmark", "id", "key", "numbers", "spread", "text", "words")
 
     def __init__(self, question: Question, benchmark: str = "") -> None:
-        text = folded(question.text)
         self.id, self.benchmark = question.id, benchmark
-        self.key = key_of(text)
-        self.words = words(text)
+        self.text = folded(question.text)
+        self.key = key_of(self.text)
+        self.words = words(self.text)
         self.numbers = numbers(self.words)
-        self.operators = operators(text)
         self.spread: list[int] = []  # of an evaluation's words, see `Phrases.spreads`
 
 
+class _Index:
+    """The n-grams of all benchmarks: in which questions each stands, and its least spread."""
+
+    def __init__(self, asked: Sequence[_Read], n: int) -> None:
+        self.asked, self.n = asked, n
+        self.places: dict[str, list[int]] = {}
+        self.least: dict[str, int] = {}
+        for index, found in enumerate(asked):
+            templated = any(found.spread)
+            for start, run in enumerate(ngrams(found.words, n)):
+                self.places.setdefault(run, []).append(index)
+                spread = max(found.spread[start : start + n]) if templated else 0
+                self.least[run] = min(self.least.get(run, spread), spread)
+
+    def known(self, question: _Read) -> set[str]:
+        """The n-grams of a question that a benchmark has too."""
+        return self.places.keys() & ngrams(question.words, self.n)
+
+    def firsts(self, run: str) -> dict[str, _Read]:
+        """The first question of each benchmark that has an n-gram."""
+        return {self.asked[index].benchmark: self.asked[index] for index in reversed(self.places[run])}
+
+    def most_shared(self, runs: Sequence[str]) -> dict[str, _Read]:
+        """Of each benchmark the question that has most of these n-grams; the first of equals."""
+        counts = Counter(index for run in runs for index in self.places[run])
+        best: dict[str, _Read] = {}
+        for index, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+            best.setdefault(self.asked[index].benchmark, self.asked[index])
+        return best
+
+
 def _hit(question: _Read, found: _Read, rule: str, matched: str, score: float, spread: int) -> Hit:
-    same = question.numbers == found.numbers or _within(question.numbers, found.numbers)
+    same = _within(question.numbers, found.numbers)
     return Hit(question.id, found.benchmark, rule, found.id, matched, round(score, 3), spread, same)
 
 
 def _within(one: Sequence[str], other: Sequence[str]) -> bool:
     """Whether all numbers of one question are in the other, as often."""
+    if len(one) == len(other):
+        return one == other
     return Counter(one) <= Counter(other) or Counter(other) <= Counter(one)
 
 
@@ -105,40 +138,21 @@ def _exact(trained: Sequence[_Read], asked: Sequence[_Read]) -> Iterator[Hit]:
             yield _hit(question, found, "exact", " ".join(found.words), 1.0, spread[question.key])
 
 
-def _shared_runs(trained: Sequence[_Read], asked: Sequence[_Read], rule: str, common: int) -> Iterator[Hit]:
+def _shared_runs(shared: Sequence[tuple[_Read, set[str]]], index: _Index, rule: str, common: int) -> Iterator[Hit]:
     """n-grams in common. Those of templates make a hit too, but only where there are no others."""
-    n = LENGTHS[rule]
-    places: dict[str, list[int]] = {}
-    least: dict[str, int] = {}
-    for index, found in enumerate(asked):
-        for start, run in enumerate(ngrams(found.words, n)):
-            places.setdefault(run, []).append(index)
-            spread = max(found.spread[start : start + n])
-            least[run] = min(least.get(run, spread), spread)
-    known = places.keys()
-    shared = [(question, runs) for question in trained if (runs := known & ngrams(question.words, n))]
     counts = Counter(chain.from_iterable(runs for _, runs in shared))
-    spreads = {run: max(count, least[run]) for run, count in counts.items()}
-    firsts = {run: {asked[index].benchmark: asked[index] for index in reversed(places[run])} for run in counts}
+    spreads = {run: max(count, index.least[run]) for run, count in counts.items()}
+    firsts = {run: index.firsts(run) for run in counts}
     for question, runs in shared:
-        telling = [run for run in runs if spreads[run] <= common and len(places[run]) <= common]
-        best = _most_shared(telling, places, asked)
+        telling = [run for run in runs if spreads[run] <= common and len(index.places[run]) <= common]
+        best = index.most_shared(telling)
         for found in best.values():
-            matched, score = _stretch(question, found, n)
+            matched, score = _stretch(question, found, index.n)
             yield _hit(question, found, rule, matched, score, min(spreads[run] for run in telling))
         for run in sorted(runs, key=lambda run: (spreads[run], run)):
             for benchmark in firsts[run].keys() - best.keys():
                 found = best[benchmark] = firsts[run][benchmark]
-                yield _hit(question, found, rule, run, n / len(found.words), max(spreads[run], common + 1))
-
-
-def _most_shared(runs: Sequence[str], places: Mapping[str, Sequence[int]], asked: Sequence[_Read]) -> dict[str, _Read]:
-    """Of each benchmark the question that shares most of these n-grams; the first of equals."""
-    counts = Counter(index for run in runs for index in places[run])
-    best: dict[str, _Read] = {}
-    for index, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-        best.setdefault(asked[index].benchmark, asked[index])
-    return best
+                yield _hit(question, found, rule, run, index.n / len(found.words), max(spreads[run], common + 1))
 
 
 def _stretch(question: _Read, found: _Read, n: int) -> tuple[str, float]:
@@ -159,20 +173,20 @@ def _fuzzy(trained: Sequence[_Read], asked: Sequence[_Read], phrases: Phrases, l
     """Questions with the same numbers and operators whose distinctive words are nearly the same."""
     from rapidfuzz.fuzz import ratio
 
-    blocks: dict[tuple[Any, ...], dict[str, list[tuple[_Read, str]]]] = {}
+    blocks: dict[tuple[str, ...], dict[str, list[tuple[_Read, str]]]] = {}
     for found in asked:
         told = _distinctive(found.words, found.spread)
         for run in set(ngrams(told, BLOCK)) if len(told) >= MIN_DISTINCTIVE else ():
-            block = blocks.setdefault((found.numbers, found.operators), {})
-            block.setdefault(run, []).append((found, " ".join(told)))
+            blocks.setdefault(found.numbers, {}).setdefault(run, []).append((found, " ".join(told)))
     for question in trained:
-        block = blocks.get((question.numbers, question.operators), {})
+        block = blocks.get(question.numbers, {})
         told = _distinctive(question.words, phrases.spreads(question.words)) if block else []
         near = {id(found): (found, text) for run in ngrams(told, BLOCK) for found, text in block.get(run, ())}
         best: dict[str, Hit] = {}
         for found, text in near.values() if len(told) >= MIN_DISTINCTIVE else ():
             score = ratio(" ".join(told), text, score_cutoff=100 * least) / 100
-            if score and (found.benchmark not in best or score > best[found.benchmark].score):
+            before = best[found.benchmark].score if found.benchmark in best else 0.0
+            if score > before and operators(question.text) == operators(found.text):
                 best[found.benchmark] = _hit(question, found, "fuzzy", text, score, 1)
         yield from best.values()
 
