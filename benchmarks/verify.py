@@ -85,10 +85,11 @@ def symbolic(rng: random.Random) -> tuple[str, list[str], str]:
     return rf"\frac{{{a}x+{b}}}{{{c}}}", [rf"\frac{{{a}x}}{{{c}}}+\frac{{{b}}}{{{c}}}"], rf"\frac{{{a}x-{b}}}{{{c}}}"
 
 
-def logarithm(rng: random.Random) -> tuple[str, list[str], str]:
+def exponential(rng: random.Random) -> tuple[str, list[str], str]:
     """What only the parser can decide."""
     a, b, c = rng.randint(2, 999), rng.randint(2, 99), rng.randint(2, 99)
-    return rf"{a}\ln {b * b}+{c}", [rf"{2 * a}\ln {b}+{c}", rf"{c}+{2 * a}\ln {b}"], rf"{a}\ln {b}+{c}"
+    right = [f"{c}+{a}e^{{{b}x}}", f"{a}e^{{x}}e^{{{b - 1}x}}+{c}"]
+    return f"{a}e^{{{b}x}}+{c}", right, f"{a}e^{{{b + 1}x}}+{c}"
 
 
 def distinct(make: Callable[[random.Random], tuple[str, list[str], str]], n: int, seed: int) -> list[Pair]:
@@ -250,7 +251,7 @@ def load(n: int) -> None:
     busy = [multiprocessing.Process(target=burn, daemon=True) for _ in os.sched_getaffinity(0)]
     for process in busy:
         process.start()
-    pairs = [pair for pair in distinct(logarithm, n * 2, 5) if pair.equal][:n]
+    pairs = [pair for pair in distinct(exponential, n * 2, 5) if pair.equal][:n]
     started = time.perf_counter()
     said = ours(pairs)
     seconds = time.perf_counter() - started
