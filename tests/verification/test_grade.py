@@ -59,8 +59,8 @@ def test_way_of_a_trace(verifier, answer_text, finish_reason, outcome, extracted
 
 
 def test_verdicts_are_sorted_and_the_parser_is_asked_once():
-    asked = problem("\\ln 4")
-    traces = [trace(asked, "\\boxed{2\\ln 2}", index) for index in (3, 1, 2)]
+    asked = problem("e^{3x}")
+    traces = [trace(asked, "\\boxed{e^{x}e^{2x}}", index) for index in (3, 1, 2)]
     first = grade.grade([asked], traces, SETTINGS, "test")
     assert [v.trace_id for v in first.verdicts] == sorted(t.id for t in traces)
     assert {v.verdict for v in first.verdicts} == {Outcome.CORRECT}

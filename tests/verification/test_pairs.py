@@ -27,6 +27,7 @@ def _own_cache(tmp_path, monkeypatch):
         ({"gold": "7", "text": "\\boxed{7}", "finish_reason": "length"}, "truncated", None),
         ({"gold": "7", "text": "Answer: 7"}, "no_answer", None),
         ({"gold": "\\ln 4", "answer": "2\\ln 2"}, "correct", "2\\ln 2"),
+        ({"gold": "e^{3x}", "answer": "e^{x}e^{2x}"}, "correct", "e^{x}e^{2x}"),
         ({"gold": "7", "answer": "9^{9^{9}}"}, "limit", "9^{9^{9}}"),
         ({"gold": "B", "answer": "(b)", "kind": "choice", "options": ["3 m", "12 m"]}, "correct", "B"),
         ({"gold": "B", "text": "It is **A**.", "kind": "choice", "options": ["3 m", "12 m"]}, "no_answer", None),
@@ -65,7 +66,9 @@ def test_a_bad_line_is_named(line, message):
 
 
 def test_lines_come_out_in_order_whoever_decides_them():
-    rows = [{"gold": "\\ln 4", "answer": f"{n}\\ln 2"} if n % 2 else {"gold": "2", "answer": str(n)} for n in range(40)]
+    rows = [
+        {"gold": "e^{4x}", "answer": f"e^{{{n}x}}"} if n % 2 else {"gold": "2", "answer": str(n)} for n in range(40)
+    ]
     result = CliRunner().invoke(app, ["grade", "-"], input="\n\n".join(map(json.dumps, rows)))
     assert result.exit_code == 0, result.output
     found = [json.loads(line) for line in result.stdout.splitlines()]
