@@ -1,6 +1,7 @@
 """Each planted fault is stopped, by the audit or by the probe of what serves, with one sentence that names the cure."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -203,3 +204,9 @@ def test_a_server_with_another_template_is_stopped(base: ModelRevision, monkeypa
             require_own_template(student)
     assert "no --chat-template" in str(caught.value)
     require_own_template(student)  # one that is away says so when it is asked
+
+
+def test_the_page_on_training_names_every_check(root: Path) -> None:
+    page = (root / "docs" / "training.md").read_text().split("## What is proven before training")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", page, re.MULTILINE)
+    assert rows == [(name, check.proves) for name, check in audit.CHECKS.items()]
