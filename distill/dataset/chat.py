@@ -40,9 +40,9 @@ class Chat:
             return content
         return content.removeprefix(THINK_OPEN).removeprefix(prompt.rpartition(THINK_OPEN)[2])
 
-    def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of texts to which nothing is added."""
-        return list(self.tokenizer(list(texts), add_special_tokens=False).input_ids)
+    def ids(self, text: str) -> list[int]:
+        """Token ids of a text to which nothing is added."""
+        return list(self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids)
 
     def text(self, ids: Sequence[int]) -> str:
         """The text of token ids, exactly."""
@@ -90,7 +90,7 @@ def configured_stops(folder: str | Path | None) -> list[int]:
 def _control_ids(tokenizer: Any) -> frozenset[int]:
     """Every special token, named (as eos is) or not (as `<|im_start|>` is), but for the marks of a chain."""
     added = tokenizer.added_tokens_decoder
-    special = {token for token, entry in added.items() if entry.special}
+    special = frozenset(token for token, entry in added.items() if entry.special)
     marks = {token for token, entry in added.items() if entry.content in (THINK_OPEN, THINK_CLOSE)}
     return (special | frozenset(tokenizer.all_special_ids)) - marks
 

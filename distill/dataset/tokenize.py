@@ -13,8 +13,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,6 @@ from distill.dataset.chat import Chat, load_chat
 from distill.dataset.examples import IGNORED, Example, read_batches, read_examples, write_examples
 from distill.errors import DataError
 from distill.models import ModelRevision
-
-AT_ONCE = 256  # rows that the tokenizer takes at once, on all cores
 
 
 def tokenize(student: str, settings: StudentSettings, base: ModelRevision, seed: int) -> dict[str, Any]:
@@ -84,32 +81,27 @@ def choose(dataset: Path, most: int | None, seed: int) -> set[str] | None:
 
 
 def encode(row: dict[str, Any], chat: Chat) -> Example:
-    """Ids and labels of one row: the prompt as a server builds it, masked, then the reply and the end of its turn."""
-    return encode_rows([row], chat)[0]
+    """Ids and labels of one row: the prompt as a server builds it, masked, then the reply and the end of its turn.
 
-
-def encode_rows(rows: Sequence[dict[str, Any]], chat: Chat) -> list[Example]:
-    """Ids and labels of many rows. Prompt and reply are tokenised apart, as they are when a server answers."""
-    prompts = [chat.prompt(row["messages"][:-1]) for row in rows]
-    replies = [chat.reply(prompt, row["messages"][-1]["content"]) for prompt, row in zip(prompts, rows, strict=True)]
-    ids = iter(chat.ids([text for pair in zip(prompts, replies, strict=True) for text in pair]))
-    return [_example(row, next(ids), [*next(ids), chat.end_of_turn]) for row in rows]
-
-
-def _example(row: dict[str, Any], prompt_ids: list[int], trained: list[int]) -> Example:
-    labels = [IGNORED] * len(prompt_ids) + trained
-    return Example(row["id"], row["source"], prompt_ids + trained, labels, len(prompt_ids))
+    Prompt and reply are tokenised apart, as they are when a server answers.
+    """
+    *asked, answer = row["messages"]
+    prompt = chat.prompt(asked)
+    prompt_ids = chat.ids(prompt)
+    reply_ids = [*chat.ids(chat.reply(prompt, answer["content"])), chat.end_of_turn]
+    labels = [IGNORED] * len(prompt_ids) + reply_ids
+    return Example(row["id"], row["source"], prompt_ids + reply_ids, labels, len(prompt_ids))
 
 
 def _encode_all(
-    rows: Iterator[dict[str, Any]], chat: Chat, max_length: int, lost: left_out.Counts
+    rows: Iterable[dict[str, Any]], chat: Chat, max_length: int, lost: left_out.Counts
 ) -> Iterator[Example]:
-    while some := list(islice(rows, AT_ONCE)):
-        for row, example in zip(some, encode_rows(some, chat), strict=True):
-            if reason := left_out.reason(row, example, chat, max_length):
-                lost.setdefault(reason, Counter())[row["source"]] += 1
-            else:
-                yield example
+    for row in rows:
+        example = encode(row, chat)
+        if reason := left_out.reason(row, example, chat, max_length):
+            lost.setdefault(reason, Counter())[row["source"]] += 1
+        else:
+            yield example
 
 
 def _pairs(dataset: Path, tokenized: Path) -> Iterator[tuple[dict[str, Any], Example]]:

@@ -47,7 +47,7 @@ def pad_masked(e: Any, chat: Chat) -> Any:
 
 def rewritten(text: str) -> Any:
     def plant(e: Any, chat: Chat) -> Any:
-        ids = [*chat.ids([text])[0], chat.end_of_turn]
+        ids = [*chat.ids(text), chat.end_of_turn]
         return replace(e, input_ids=e.input_ids[: e.n_prompt] + ids, labels=[-100] * e.n_prompt + ids)
 
     return plant
@@ -66,7 +66,7 @@ def other_prompt(e: Any, chat: Chat) -> Any:
 
 
 def too_long(e: Any, chat: Chat) -> Any:
-    more = chat.ids(["x" * MAX_LENGTH])[0]
+    more = chat.ids("x" * MAX_LENGTH)
     return replace(e, input_ids=e.input_ids + more, labels=e.labels + more)
 
 
@@ -177,7 +177,7 @@ def served(chat: Chat | None) -> Iterator[str]:
             self.send_response(200 if chat and self.path == "/tokenize" else 404)
             self.end_headers()
             if chat:
-                self.wfile.write(json.dumps({"tokens": chat.ids([chat.prompt(body["messages"])])[0]}).encode())
+                self.wfile.write(json.dumps({"tokens": chat.ids(chat.prompt(body["messages"]))}).encode())
 
         def log_message(self, *_: Any) -> None:
             """Nothing on the terminal."""

@@ -51,7 +51,7 @@ def test_a_server_builds_our_prompts(name: str) -> None:
     with serve(base, Serving("bfloat16", 1024, ServerSettings(max_num_seqs=8))) as (_, endpoint):
         root = endpoint.url.removesuffix("/v1")
         for messages in QUESTIONS:
-            ours = chat.ids([chat.prompt(messages)])[0]
+            ours = chat.ids(chat.prompt(messages))
             assert probe.served_ids(root, endpoint.model, messages, {}) == ours
             assert render_at(chat.tokenizer, messages, CLOCKS[0], tokenize=True) == ours
         probe.require_server(root, endpoint.model, chat.tokenizer, "tiny", {})

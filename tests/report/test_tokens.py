@@ -95,7 +95,7 @@ def test_the_same_rows_give_the_same_page(workspace: Path) -> None:
 def test_bytes_of_one_character_are_one_piece_and_torn_ones_are_shown() -> None:
     tokenizer = make_tokenizer("chatml")
     chat = chat_of(tokenizer, [tokenizer.eos_token_id], "tiny")
-    ids = chat.ids(["a数b"])[0]
+    ids = chat.ids("a数b")
     assert [text for _, text, _ in tokens.pieces(ids, chat)] == ["a", "数", "b"]
     torn = [*ids[:2], ids[-1]]
     assert [i for piece, _, _ in tokens.pieces(torn, chat) for i in piece] == torn
