@@ -23,6 +23,7 @@ from distill.records import Verifier
 
 PARAMS_FILE = Path("params.yaml")
 PROFILES = Path("pipelines/profiles")
+TEMPLATES = Path("pipelines/templates")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # DVC's -S and params: break on dots and dashes
 
 Positive = Annotated[int, Field(gt=0)]
@@ -294,6 +295,16 @@ class StudentSettings(Settings):
     warmup_ratio: Fraction = 0.05
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
     gradient_checkpointing: bool = False
+    chat_template: str | None = None  # a .jinja for bases whose own is missing, or cannot be trained on
+    max_left_out: Fraction = 1.0  # the share of rows that tokenize may leave out; more is an error
+
+    @field_validator("chat_template")
+    @classmethod
+    def template_is_watched(cls, path: str | None) -> str | None:
+        """DVC watches one folder of templates; an edit elsewhere would re-run nothing."""
+        if path is not None and (Path(path).parent != TEMPLATES or Path(path).suffix != ".jinja"):
+            raise ValueError(f"it must be a .jinja in {TEMPLATES}, which DVC watches, got {path!r}")
+        return path
 
     @model_validator(mode="after")
     def method_agrees_with_lora(self) -> "StudentSettings":

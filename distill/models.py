@@ -4,17 +4,22 @@ A local folder is named by the hash of its files, a hub id by its commit, a mode
 The revision is part of every request key, so answers of other weights are never taken for these. One JSON per model
 in `data/revisions/`:
 
-    {"name": "teacher", "model": "data/models/tiny-r1", "path": "data/models/tiny-r1", "revision": "sha256:5a0c…"}
+    {"name": "teacher", "model": "data/models/tiny-r1", "path": "data/models/tiny-r1", "revision": "sha256:5a0c…",
+     "chat_template": null}
+
+A template given in params is part of what is resolved, as text: who tokenises, serves or ships the model reads it here.
 """
 
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from distill import layout
 from distill.errors import DataError
+from distill.prompting import read_template
 
 WEIGHTS_AND_TOKENIZER = ("*.safetensors", "*.json", "*.jinja", "*.model")
 
@@ -27,10 +32,28 @@ class ModelRevision:
     model: str
     path: str | None
     revision: str
+    chat_template: str | None = None  # the text of one that stands in for the model's own
 
 
-def resolve(name: str, model: str, revision: str | None) -> ModelRevision:
-    """Find a model's files and their revision. Raises `DataError` when there are none and no URL serves it."""
+def resolve(name: str, model: str, revision: str | None, chat_template: str | None = None) -> ModelRevision:
+    """Find a model's files and their revision; `chat_template` is the path of one to use in place of its own.
+
+    Raises `DataError` when there are no files and no URL serves it, or when the template cannot be read.
+    """
+    template = None if chat_template is None else read_template(Path(chat_template))
+    return replace(_find(name, model, revision), chat_template=template)
+
+
+def load_tokenizer(model: ModelRevision) -> Any:
+    """A model's tokenizer, with the chat template that it is used with."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model.path)
+    tokenizer.chat_template = model.chat_template or tokenizer.chat_template
+    return tokenizer
+
+
+def _find(name: str, model: str, revision: str | None) -> ModelRevision:
     if looks_local(model):
         return resolve_folder(name, model)
     if os.environ.get(url_variable(name)):

@@ -10,7 +10,10 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from distill.errors import DataError
 
 THINK_OPEN = "<think>"
 THINK_CLOSE = "</think>"
@@ -19,6 +22,7 @@ CODE_INSTRUCTION = "Please reason step by step, and put your final program, in P
 CHOICE_LINE = "Answer with the letter of the one right option."
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
+_MARK = re.compile(r"\{%-?\s*(?:end)?generation\s*-?%\}")
 _GROUPING = re.compile(r"\\boxed\{|\\.|[{}]", re.DOTALL)
 
 Message = dict[str, str]
@@ -96,3 +100,20 @@ def render_prompt(tokenizer: Any, messages: Sequence[Message]) -> str:
 def template_hash(template: str) -> str:
     """A short name for a chat template's exact text."""
     return hashlib.sha256(template.encode()).hexdigest()[:16]
+
+
+def read_template(path: Path) -> str:
+    """A chat template's text. Raises `DataError` where the file is missing or is no valid jinja."""
+    from jinja2 import Environment, TemplateSyntaxError
+
+    try:
+        template = path.read_text(encoding="utf-8")
+        # transformers knows one tag more, with which some templates mark what a model wrote.
+        Environment(extensions=["jinja2.ext.loopcontrols"], autoescape=False).parse(_MARK.sub("", template))
+    except OSError as error:
+        raise DataError(f"the chat template {path} cannot be read: {error.strerror}; put the file there") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"the chat template {path} is no text in UTF-8; save it as that") from error
+    except TemplateSyntaxError as error:
+        raise DataError(f"the chat template {path} is no valid jinja: line {error.lineno}, {error.message}") from error
+    return template

@@ -10,7 +10,7 @@ def body(params: Params) -> stage.Result:
     """Write one JSON per model to `data/revisions/`."""
     teacher = models.resolve(layout.TEACHER, params.teacher.model, params.teacher.revision)
     bases = [
-        models.resolve(layout.base_name(name), student.base, student.revision)
+        models.resolve(layout.base_name(name), student.base, student.revision, student.chat_template)
         for name, student in sorted(params.students.items())
     ]
     shutil.rmtree(layout.REVISIONS, ignore_errors=True)  # a student that is gone leaves no revision behind

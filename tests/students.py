@@ -1,4 +1,8 @@
-"""Small students for tests: byte-level tokenizers with three kinds of chat template, and random models."""
+"""Small students for tests: byte-level tokenizers with every kind of chat template, and random models.
+
+The plain styles (chatml, r1, llama3) are the shortest that have a trap; those in `cases/templates/` have the logic of
+the real ones.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,19 @@ LLAMA3 = (
     "{{ m.content | trim }}<|eot_id|>{% endfor %}"
     "{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}"
 )
+
+
+def real(name: str) -> str:
+    """The text of a template in `cases/templates/`."""
+    return (Path(__file__).parent / "cases" / "templates" / f"{name}.jinja").read_text()
+
+
+QWEN = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+LLAMA = (
+    "<|begin_of_text|>", "<|end_of_text|>", "<|finetune_right_pad_id|>", "<|start_header_id|>", "<|end_header_id|>",
+    "<|eot_id|>",
+)  # fmt: skip
+DEEPSEEK = ("<|begin_of_sentence|>", "<|end_of_sentence|>", "<|User|>", "<|Assistant|>")
 # name -> template, control tokens, eos token, pad token, bos token
 STYLES: dict[str, tuple[str, tuple[str, ...], str, str, str | None]] = {
     "chatml": (CHATML, ("<|endoftext|>", "<|im_start|>", "<|im_end|>"), "<|im_end|>", "<|im_end|>", None),
@@ -36,6 +53,13 @@ STYLES: dict[str, tuple[str, tuple[str, ...], str, str, str | None]] = {
         "<|end_of_text|>",
         "<|bos|>",
     ),
+    "plain_chatml": (real("chatml"), QWEN, "<|im_end|>", "<|endoftext|>", None),
+    "qwen25": (real("qwen25"), QWEN, "<|im_end|>", "<|endoftext|>", None),
+    "qwen3": (real("qwen3"), QWEN, "<|im_end|>", "<|endoftext|>", None),
+    "smollm2": (real("smollm2"), QWEN, "<|im_end|>", "<|im_end|>", None),
+    "llama31": (real("llama31"), LLAMA, "<|eot_id|>", "<|finetune_right_pad_id|>", "<|begin_of_text|>"),
+    "llama32": (real("llama32"), LLAMA, "<|eot_id|>", "<|finetune_right_pad_id|>", "<|begin_of_text|>"),
+    "r1_distill": (real("r1_distill"), DEEPSEEK, "<|end_of_sentence|>", "<|end_of_sentence|>", "<|begin_of_sentence|>"),
 }
 
 

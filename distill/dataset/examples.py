@@ -6,8 +6,9 @@ Example(id="0d29…", source="gcd", input_ids=[1, 4093, …, 30, 2], labels=[-10
 """
 
 import hashlib
+import heapq
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,18 @@ def read_examples(folder: Path) -> Iterator[Example]:
     """What `tokenize` wrote, in id order."""
     columns = ("id", "source", "input_ids", "labels", "n_prompt")
     return (Example(**row) for row in read_batches(sorted(folder.glob("*.parquet")), columns))
+
+
+def draw_examples(folder: Path, n: int, seed: int) -> list[Example]:
+    """A choice of `n` rows by the hash of seed and id, in id order: the same rows give the same choice."""
+    import pyarrow.parquet as pq
+
+    files = sorted(folder.glob("*.parquet"))
+    names = (row["id"] for row in read_batches(files, ("id",)))
+    chosen = heapq.nsmallest(n, names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+    columns = [field.name for field in fields(Example)]
+    table = pq.read_table(files, columns=columns, filters=[("id", "in", chosen)])
+    return sorted((Example(**row) for row in table.to_pylist()), key=lambda example: example.id)
 
 
 def write_examples(folder: Path, examples: Iterator[Example]) -> dict[str, str]:

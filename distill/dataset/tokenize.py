@@ -5,7 +5,8 @@
       audit.json           what was proven of every row, what was left out, the histogram of lengths
 
 Rows go through in batches, so a data set may be larger than memory. The same data set, student and seed give the
-same bytes.
+same bytes. The page about them, `data/tokenized/<student>.html`, lies beside the folder: a page that is worded anew
+trains nothing again.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ from typing import Any
 
 from distill import layout
 from distill.config import StudentSettings
-from distill.dataset import audit
+from distill.dataset import audit, left_out
 from distill.dataset.chat import Chat, load_chat
 from distill.dataset.examples import IGNORED, Example, read_batches, read_examples, write_examples
 from distill.errors import DataError
@@ -29,20 +30,19 @@ def tokenize(student: str, settings: StudentSettings, base: ModelRevision, seed:
     """Tokenise the exported data set for a student, prove the result, and return the audit.
 
     Rows that are too long, spell a control token or hold no single chain are left out and counted by source. Raises
-    `DataError` when no row is left, or when one fails the audit.
+    `DataError` when too many are, or all, and when one that is kept fails the audit.
     """
     chat = load_chat(base)
     wanted = choose(layout.DATASET, settings.max_rows, seed)
     folder = layout.TOKENIZED / student
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    left_out: dict[str, Counter[str]] = {}
+    lost: left_out.Counts = {}
     rows = (row for row in read_dataset(layout.DATASET) if wanted is None or row["id"] in wanted)
-    files = write_examples(partial, _encode_all(rows, chat, settings.max_length, left_out))
+    files = write_examples(partial, _encode_all(rows, chat, settings.max_length, lost))
     report = audit.prove(_pairs(layout.DATASET, partial), chat, settings.max_length, student)
-    report["left_out"] = {reason: dict(sorted(left_out[reason].items())) for reason in sorted(left_out)}
-    if not report["rows"]:
-        raise DataError(f"no row is left for {student}: {describe(report)}; look at students.{student}.max_length")
+    report["left_out"] = left_out.sort(lost)
+    left_out.require_few(report, settings.max_left_out, student)
     report |= {"files": files, "dataset": _lineage(layout.DATASET), "base": base.revision}
     (partial / audit.FILE).write_text(json.dumps(report, indent=2) + "\n")
     shutil.rmtree(folder, ignore_errors=True)
@@ -52,11 +52,8 @@ def tokenize(student: str, settings: StudentSettings, base: ModelRevision, seed:
 
 def describe(report: dict[str, Any]) -> str:
     """An audit as one line: `1,020 rows, 161,000 trained tokens of 236,000, 3 too long (2 gcd, 1 products)`."""
-    parts = [f"{report['rows']:,} rows, {report['trained_tokens']:,} trained tokens of {report['tokens']:,}"]
-    for reason, sources in report["left_out"].items():
-        named = ", ".join(f"{n:,} {source}" for source, n in sources.items())
-        parts.append(f"{sum(sources.values()):,} {reason} ({named})")
-    return ", ".join(parts)
+    kept = f"{report['rows']:,} rows, {report['trained_tokens']:,} trained tokens of {report['tokens']:,}"
+    return ", ".join([kept, *left_out.describe(report)])
 
 
 def read_dataset(folder: Path, columns: tuple[str, ...] = ("id", "source", "messages")) -> Iterator[dict[str, Any]]:
@@ -84,7 +81,10 @@ def choose(dataset: Path, most: int | None, seed: int) -> set[str] | None:
 
 
 def encode(row: dict[str, Any], chat: Chat) -> Example:
-    """Ids and labels of one row: the prompt as a server builds it, masked, then the reply and the end of its turn."""
+    """Ids and labels of one row: the prompt as a server builds it, masked, then the reply and the end of its turn.
+
+    Prompt and reply are tokenised apart, as they are when a server answers.
+    """
     *asked, answer = row["messages"]
     prompt = chat.prompt(asked)
     prompt_ids = chat.ids(prompt)
@@ -93,25 +93,13 @@ def encode(row: dict[str, Any], chat: Chat) -> Example:
     return Example(row["id"], row["source"], prompt_ids + reply_ids, labels, len(prompt_ids))
 
 
-def why_left_out(row: dict[str, Any], example: Example, chat: Chat, max_length: int) -> str | None:
-    """Why a row cannot be trained on, if so. Model text is hostile: a chain may spell the token that ends a turn."""
-    if example.n_tokens > max_length:
-        return "too long"
-    if chat.control_ids.intersection(example.input_ids[example.n_prompt : -1]):
-        return "with a control token"
-    *asked, answer = row["messages"]
-    prompt = chat.prompt(asked)
-    return None if audit.one_chain(prompt, chat.reply(prompt, answer["content"])) else "without one chain"
-
-
 def _encode_all(
-    rows: Iterable[dict[str, Any]], chat: Chat, max_length: int, left_out: dict[str, Counter[str]]
+    rows: Iterable[dict[str, Any]], chat: Chat, max_length: int, lost: left_out.Counts
 ) -> Iterator[Example]:
     for row in rows:
         example = encode(row, chat)
-        reason = why_left_out(row, example, chat, max_length)
-        if reason:
-            left_out.setdefault(reason, Counter())[row["source"]] += 1
+        if reason := left_out.reason(row, example, chat, max_length):
+            lost.setdefault(reason, Counter())[row["source"]] += 1
         else:
             yield example
 

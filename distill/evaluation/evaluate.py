@@ -17,8 +17,10 @@ from typing import Any
 
 from distill import layout, models, shards
 from distill.config import Params
+from distill.dataset import probe
 from distill.errors import ConfigError
 from distill.evaluation.statistics import Estimate, Scores, estimate
+from distill.generation import endpoint
 from distill.generation.endpoint import Serving
 from distill.generation.sampler import Sampled, sample_problems
 from distill.models import ModelRevision
@@ -70,6 +72,8 @@ def evaluate(name: str, params: Params, sample: Sampler = sample_problems) -> Ev
     splits = read_splits()
     problems = [problem for split in splits.values() for problem in split]
     model = _revision(name, params)
+    if name in params.students:
+        require_own_template(model)
     sampled = sample(problems, model, params.evaluate, _serving(name, params), params.seed)
     verdicts = grade(
         problems, sampled.traces, params.verify, f"grade {name}", None, asked, params.evaluate.answer_line
@@ -78,6 +82,13 @@ def evaluate(name: str, params: Params, sample: Sampler = sample_problems) -> Ev
     _write(layout.SCORES / name, sampled.traces, verdicts, scores)
     estimates = {split: estimate(by_question(scores, split)) for split in splits}
     return Evaluation(name, scores, estimates, sampled.stats.metrics())
+
+
+def require_own_template(student: ModelRevision) -> None:
+    """See that a student behind a URL is asked as it was trained; here it is served with its own folder's template."""
+    for url in endpoint.from_environment(student):
+        root = url.url.removesuffix("/v1")
+        probe.require_server(root, url.model, models.load_tokenizer(student), student.name, url.headers)
 
 
 def read_splits() -> dict[str, list[Problem]]:

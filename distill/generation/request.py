@@ -12,7 +12,7 @@ from typing import Any
 
 from distill.config import SamplingSettings
 from distill.generation.cache import Answer
-from distill.models import ModelRevision
+from distill.models import ModelRevision, load_tokenizer
 from distill.prompting import (
     CODE_INSTRUCTION,
     INSTRUCTION,
@@ -83,7 +83,7 @@ class Recipe:
 
 def recipe(model: ModelRevision, sampling: SamplingSettings, dtype: str, seed: int) -> Recipe:
     """The recipe of a run. A model behind a URL keeps its template to itself, so its name stands for it."""
-    tokenizer = _load_tokenizer(model) if model.path else None
+    tokenizer = load_tokenizer(model) if model.path else None
     template = template_hash(str(tokenizer.chat_template)) if tokenizer else "url"
     prefilled = bool(tokenizer) and is_prefilled(render_prompt(tokenizer, render_messages("?")))
     settings = sampling.model_dump(include={"temperature", "top_p", "system_prompt"})
@@ -92,12 +92,6 @@ def recipe(model: ModelRevision, sampling: SamplingSettings, dtype: str, seed: i
     instructions = [INSTRUCTION, CODE_INSTRUCTION]
     key = content_id("request", model.model, model.revision, template, instructions, settings, dtype, seed)
     return Recipe(key, prefilled, sampling, seed, tokenizer)
-
-
-def _load_tokenizer(model: ModelRevision) -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(model.path)
 
 
 def context_of(model: ModelRevision, wanted: int) -> int:

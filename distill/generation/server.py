@@ -18,12 +18,14 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from distill import layout
 from distill.errors import ServerError
 from distill.generation.endpoint import Endpoint, Serving
 from distill.generation.request import context_of
 from distill.models import ModelRevision
+from distill.prompting import template_hash
 
 START_TIMEOUT_S = 1800.0  # weights of hundreds of gigabytes take their time
 POLL_S = 0.2
@@ -84,6 +86,8 @@ class Server:
             "--host": "127.0.0.1",
             "--port": str(port),
         }
+        if self.model.chat_template:
+            options["--chat-template"] = str(_template_file(self.model.chat_template))
         if has_gpu():
             options["--gpu-memory-utilization"] = str(placement.gpu_memory_utilization)
         flags = ["--disable-uvicorn-access-log", *(["--enforce-eager"] if placement.enforce_eager else [])]
@@ -146,6 +150,14 @@ def serve(model: ModelRevision, serving: Serving) -> Iterator[tuple[Server, Endp
 def has_gpu() -> bool:
     """Whether vLLM will serve on a GPU."""
     return shutil.which("nvidia-smi") is not None and os.environ.get("CUDA_VISIBLE_DEVICES") != ""
+
+
+def _template_file(template: str) -> Path:
+    """A chat template as the file that vLLM wants."""
+    path = layout.state_dir() / "templates" / f"{template_hash(template)}.jinja"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(template, encoding="utf-8")
+    return path
 
 
 def _engine() -> str:

@@ -106,7 +106,7 @@ def mortal(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     monkeypatch.setattr(
         Server, "_command", lambda _, port, seed: [sys.executable, str(FAKES), str(port), str(lives.pop(0))]
     )
-    monkeypatch.setattr("distill.generation.request._load_tokenizer", lambda _: None)
+    monkeypatch.setattr("distill.generation.request.load_tokenizer", lambda _: None)
     monkeypatch.setenv("PYTHONPATH", str(FAKES.parents[1]))
     yield lives
     assert not [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
