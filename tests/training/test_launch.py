@@ -254,8 +254,8 @@ def wait_for(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.2)
 
 
-# bf16 keeps 8 bits of a gradient, and two processes round two halves of it where one rounds the whole.
-TOLERANCE_NATS = 0.02
+# bf16 keeps 8 bits of a gradient, and two processes round two halves of it where one rounds the whole. Seen: 2e-4.
+TOLERANCE_NATS = 2e-3
 
 
 @pytest.mark.training
@@ -277,8 +277,8 @@ def test_two_processes_learn_what_one_learns(workspace: Path, architecture: str,
     assert [step for step, _ in metrics["loss"]] == [step for step, _ in alone.metrics["loss"]]
     gaps = [abs(a - b) for (_, a), (_, b) in zip(metrics["loss"], alone.metrics["loss"], strict=True)]
     fall = alone.metrics["loss"][0][1] - alone.metrics["loss"][-1][1]
-    assert max(gaps) < TOLERANCE_NATS < fall / 5
-    assert gaps[0] < 1e-4  # before any update
+    assert max(gaps) < TOLERANCE_NATS < fall / 50
+    assert gaps[0] < 1e-5  # before any update
     assert metrics["tokens"] == alone.metrics["tokens"]
     assert len(Path("out").read_text().splitlines()) == 1, "a process talks, or two say the same"
 
