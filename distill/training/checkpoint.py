@@ -24,6 +24,7 @@ from distill.models import ModelRevision, looks_local
 from distill.prompting import INSTRUCTION
 from distill.training import merge
 from distill.training.sft import Trained
+from distill.training.shapes import require_shapes
 
 TOKENIZER_FILES = (
     "added_tokens.json",
@@ -56,6 +57,7 @@ def ship(
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     merge.write_weights(trained.model, settings, base, partial)
+    require_shapes(Path(str(base.path)), partial)
     _write_config(base, partial)
     _write_generation_config(base, audit["stop_ids"], partial)
     _copy_tokenizer(base, partial)

@@ -28,10 +28,11 @@ class Keeper(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Ask for a checkpoint when it is time. After the last step the student itself is written instead."""
         due = time.monotonic() - self.saved >= EVERY_S
-        control.should_save = due and state.global_step < state.max_steps
+        control.should_save = _agreed(due, args) and state.global_step < state.max_steps
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Mark what was just written."""
+        args.distributed_state.wait_for_everyone()  # every process writes a part
         self.saved = time.monotonic()
         (Path(args.output_dir) / f"checkpoint-{state.global_step}" / MARKER).touch()
 
@@ -45,3 +46,12 @@ def last_checkpoint(work: Path) -> str | None:
             shutil.rmtree(path)
     whole = [path for path in found if path.exists()]
     return str(whole[-1]) if whole else None
+
+
+def _agreed(due: bool, args: Any) -> bool:
+    """The first process's word: clocks differ, and a checkpoint that only some processes write never ends."""
+    if args.world_size == 1:
+        return due
+    from accelerate.utils import broadcast_object_list
+
+    return bool(broadcast_object_list([due])[0])

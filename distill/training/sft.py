@@ -23,6 +23,7 @@ from distill.models import ModelRevision
 from distill.progress import track
 from distill.records import content_id
 from distill.training.device import Placement, place
+from distill.training.processes import sharding, whole_model
 from distill.training.rows import LengthBatches, load_rows
 
 FINAL_LEARNING_RATE = 0.1  # of the peak
@@ -92,7 +93,7 @@ def finish(trained: Trained) -> None:
 def run_id(settings: StudentSettings, base: ModelRevision, audit: dict[str, Any], seed: int) -> str:
     """A name for all that decides a run: settings but for placement, weights, rows, seed, libraries."""
     versions = {name: version(name) for name in DECIDING}
-    return content_id("train", settings.model_dump(), base.revision, audit["files"], seed, versions)
+    return content_id("train", settings.model_dump(), base.revision, audit["files"], seed, versions, *sharding())
 
 
 def _run(
@@ -106,8 +107,8 @@ def _run(
 
     set_seed(seed)
     trainer = LengthTrainer(
+        args=arguments(settings, placement, work, watch.progress.total, seed),  # first: it joins the other processes
         model=load_base(base, settings),
-        args=arguments(settings, placement, work, watch.progress.total, seed),
         train_dataset=rows,
         processing_class=AutoTokenizer.from_pretrained(base.path),
         peft_config=_lora(settings),
@@ -117,8 +118,11 @@ def _run(
     trainer.count_tokens = watch.count
     trainer.remove_callback(PrinterCallback)
     started = time.monotonic()
-    trainer.train(resume_from_checkpoint=last_checkpoint(work))
-    return trainer.model, time.monotonic() - started
+    with trainer.args.main_process_first(local=False):
+        checkpoint = last_checkpoint(work)
+    trainer.train(resume_from_checkpoint=checkpoint)
+    seconds = time.monotonic() - started
+    return whole_model(trainer, lambda: _adapted(load_base(base, settings), settings)), seconds
 
 
 def load_base(base: ModelRevision, settings: StudentSettings) -> Any:
@@ -128,6 +132,15 @@ def load_base(base: ModelRevision, settings: StudentSettings) -> Any:
 
     dtype = torch.float32 if settings.method == "full" else torch.bfloat16
     return AutoModelForCausalLM.from_pretrained(str(base.path), dtype=dtype)
+
+
+def _adapted(model: Any, settings: StudentSettings) -> Any:
+    """A base as the trainer starts with it."""
+    if settings.lora is None:
+        return model
+    from peft import get_peft_model
+
+    return get_peft_model(model, _lora(settings))
 
 
 def arguments(settings: StudentSettings, placement: Placement, work: Path, n_steps: int, seed: int) -> Any:

@@ -25,7 +25,9 @@ class LengthTrainer(SFTTrainer):
         self.count_tokens(int(inputs["attention_mask"].sum()))
         if self.args.device.type != "cpu" or self.aux_loss_enabled:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # type: ignore[no-untyped-call]
-        return masked_loss(model, inputs, num_items_in_batch)
+        loss = masked_loss(model, inputs, num_items_in_batch)
+        # The count is of all processes, whose gradients are then averaged.
+        return loss if num_items_in_batch is None else loss * self.accelerator.num_processes
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """Checkpoints of a run get no card; the student that ships has its own."""
