@@ -83,10 +83,14 @@ def test_an_adapter_names_its_base_not_the_folder_it_was_read_from(workspace: Pa
     """A base of the hub lies in a cache of this machine, which an adapter that ships must not point to."""
     student = prepare("llama", "lora", epochs=1)
     student = replace(student, base=replace(student.base, model="owner/name"))
+    student.audit["dataset"] |= {"policy": "verified", "sampling": {"temperature": 0.6, "max_tokens": 640}}
     student.ship(student.train())
     adapter = json.loads((layout.STUDENTS / "tiny" / "adapter" / "adapter_config.json").read_text())
     assert adapter["base_model_name_or_path"] == "owner/name"
-    assert "\nbase_model: owner/name\ntags:" in (layout.STUDENTS / "tiny" / "README.md").read_text()
+    card = (layout.STUDENTS / "tiny" / "README.md").read_text()
+    assert "\nbase_model: owner/name\ntags:" in card
+    assert "| policy | `verified` |\n" in card
+    assert "| teacher's sampling | temperature 0.6, max_tokens 640 |\n" in card
 
 
 def test_a_context_of_its_own_is_trained_and_shipped(workspace: Path) -> None:
