@@ -272,29 +272,73 @@ class ExportSettings(Settings):
 # ------------------------------------------------------------------ students
 
 
+NOT_SERVED = {  # keys of PEFT that vLLM refuses in an adapter, and what to do without them
+    "modules_to_save": "is refused by vLLM in an adapter; remove it, or train everything with method: full",
+    "use_dora": "is refused by vLLM; remove it, plain LoRA of a higher rank is served",
+}
+UNTRAINED = ("lm_head", "embed_tokens")  # TRL scores by lm_head's own weights: an adapter there never trains
+
+
 class LoraSettings(Settings):
     """LoRA on all linear layers (Schulman et al., "LoRA Without Regret": attention alone falls short)."""
 
     rank: Literal[1, 8, 16, 32, 64, 128, 256, 320, 512] = 16  # the ranks vLLM serves
     alpha: Positive = 32
     dropout: Fraction = 0.0
+    target_modules: Literal["all-linear"] | Annotated[list[str], Field(min_length=1)] = "all-linear"
+
+    @model_validator(mode="before")
+    @classmethod
+    def adapter_can_be_served(cls, block: Any) -> Any:
+        """Name what a server would refuse after the training."""
+        for name in NOT_SERVED.keys() & set(block if isinstance(block, dict) else ()):
+            raise ValueError(f"{name} {NOT_SERVED[name]}")
+        return block
+
+    @field_validator("target_modules")
+    @classmethod
+    def targets_are_trained(cls, targets: Any) -> Any:
+        """An adapter on the head or the embedding would be shipped untrained."""
+        if found := [name for name in UNTRAINED if name in targets]:
+            raise ValueError(
+                f"{found[0]} gets no adapter that trains and is served; use all-linear, which leaves it out"
+            )
+        return targets
+
+
+class RopeSettings(Settings):
+    """A context other than the base's, in training and in the config that ships.
+
+    OpenR1-Distill-7B took Qwen2.5-Math-7B from 4,096 tokens to 32,768 with a theta of 300,000.
+    """
+
+    max_position_embeddings: Positive
+    theta: Annotated[float, Field(gt=0.0)] | None = None
 
 
 class StudentSettings(Settings):
-    """One student: its base and how it is fine-tuned."""
+    """One student: its base and how it is fine-tuned.
+
+    What is left out of learning_rate, epochs, batch_size and warmup_ratio comes from the preset, see
+    `distill.training.presets`.
+    """
 
     base: str
     revision: str | None = None
     method: Literal["full", "lora"]
     lora: LoraSettings | None = None
-    learning_rate: Annotated[float, Field(gt=0.0)]
-    epochs: Positive = 1
-    batch_size: Positive = 16
+    preset: Literal["auto", "micro", "small", "medium", "large"] = "auto"
+    learning_rate: Annotated[float, Field(gt=0.0)] | None = None
+    epochs: Positive | None = None
+    batch_size: Positive | None = None  # rows of a step, packed or not
     max_length: Positive = 1024
     max_rows: Positive | None = None
-    warmup_ratio: Fraction = 0.05
+    warmup_ratio: Fraction | None = None
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
-    gradient_checkpointing: bool = False
+    packing: Literal["auto", "bfd", "none"] = "auto"
+    gradient_checkpointing: bool | Literal["selective"] = False
+    rope: RopeSettings | None = None
+    ship_dtype: Literal["bfloat16", "float32"] = "bfloat16"
     chat_template: str | None = None  # a .jinja for bases whose own is missing, or cannot be trained on
     max_left_out: Fraction = 1.0  # the share of rows that tokenize may leave out; more is an error
 

@@ -84,24 +84,25 @@ def make_tokenizer(style: str) -> Any:
 def make_base(folder: Path, architecture: str) -> Path:
     """A random model in bf16 with tokenizer and generation config, as the hub would give it."""
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     torch.manual_seed(0)
-    tokenizer = make_tokenizer({"qwen2": "chatml", "llama": "llama3"}[architecture])
+    tokenizer = make_tokenizer("llama3" if architecture == "llama" else "chatml")
     shape = {
         "vocab_size": len(tokenizer),
-        "hidden_size": 32,
+        "hidden_size": 64,
         "intermediate_size": 64,
+        "head_dim": 32,  # the smallest that vLLM serves
         "num_hidden_layers": 2,
         "num_attention_heads": 2,
         "num_key_value_heads": 1,
-        "tie_word_embeddings": architecture == "qwen2",
+        "tie_word_embeddings": architecture != "llama",
         "eos_token_id": tokenizer.eos_token_id,
         "bos_token_id": tokenizer.bos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
-    config, kind = (Qwen2Config, Qwen2ForCausalLM) if architecture == "qwen2" else (LlamaConfig, LlamaForCausalLM)
-    kind(config(**shape)).to(torch.bfloat16).save_pretrained(folder)
+    config = AutoConfig.for_model(architecture, **shape)
+    AutoModelForCausalLM.from_config(config).to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

@@ -169,6 +169,7 @@ def _manifest(facts: dict[str, Any], settings: ExportSettings, folder: Path) -> 
         "formats": {format.name: _holdings(folder, format, facts["n_rows"]) for format in facts["formats"]},
         **settings.model_dump(exclude={"formats"}),
         "seed": facts["seed"],
+        "sampling": facts["sampling"].model_dump(include=set(SamplingSettings.model_fields), exclude_none=True),
         "inputs": facts["inputs"],
         "files": dict(zip(names, sha256_of_files(paths), strict=True)),
     }

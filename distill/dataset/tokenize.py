@@ -116,12 +116,15 @@ def _pairs(dataset: Path, tokenized: Path) -> Iterator[tuple[dict[str, Any], Exa
 
 def _lineage(dataset: Path) -> dict[str, Any]:
     """Which data set these ids were made of, and who wrote it, for the student's card."""
-    manifest = dataset / "manifest.json"
+    path = dataset / "manifest.json"
+    manifest = json.loads(path.read_text())
     rows = read_dataset(dataset, ("teacher", "teacher_revision"))
     first = next((row for row in rows if row["teacher"] != "given"), {"teacher": "given", "teacher_revision": "given"})
     return {
-        "rows": json.loads(manifest.read_text())["rows"],
-        "manifest_sha256": hashlib.sha256(manifest.read_bytes()).hexdigest(),
+        "rows": manifest["rows"],
+        "manifest_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "policy": manifest.get("policy"),
+        "sampling": manifest.get("sampling"),
         "teacher": first["teacher"],
         "teacher_revision": first["teacher_revision"],
     }

@@ -1,10 +1,10 @@
-"""The folder that ships: whole weights in bf16, the base's tokenizer files as they were, a card, and no pickle.
+"""The folder that ships: whole weights, the base's tokenizer files as they were, a card, and no pickle.
 
     data/students/<student>/
       model.safetensors  config.json   as transformers and vLLM read them
       generation_config.json           the base's, with every id that ends a turn
       tokenizer.json …                 the base's, byte for byte: servers older than this transformers read them too
-      README.md                        base, data, recipe, versions, loss
+      README.md                        base, data, teacher, recipe with its sources, versions, loss, figures
       adapter/                         for LoRA, the adapter alone
 
 The folder that is measured is the folder that ships: the proof of `merge` reads it back from disk.
@@ -19,11 +19,13 @@ from typing import Any
 
 from distill import layout
 from distill.config import StudentSettings
+from distill.dataset import probe
 from distill.dataset.examples import read_examples
 from distill.models import ModelRevision, looks_local
 from distill.prompting import INSTRUCTION
 from distill.training import merge
 from distill.training.sft import Trained
+from distill.training.shape import shape
 from distill.training.shapes import require_shapes
 
 TOKENIZER_FILES = (
@@ -58,12 +60,13 @@ def ship(
     shutil.rmtree(partial, ignore_errors=True)
     merge.write_weights(trained.model, settings, base, partial)
     require_shapes(Path(str(base.path)), partial)
-    _write_config(base, partial)
+    _write_config(base, settings, partial)
     _write_generation_config(base, audit["stop_ids"], partial)
     _copy_tokenizer(base, partial)
+    probe.require_folder(partial, audit, student)
     examples = list(islice(read_examples(tokenized), merge.PARITY_ROWS))
     parity = merge.measure_parity(trained.model, partial, examples)
-    merge.require_parity(student, settings, parity)
+    merge.require_parity(student, settings, parity, partial)
     metrics = trained.metrics | {"parity": parity}
     (partial / "README.md").write_text(render_card(student, settings, base, metrics, audit))
     shutil.rmtree(folder, ignore_errors=True)
@@ -84,6 +87,7 @@ def render_card(
         base=base,
         on_hub=not looks_local(base.model),
         metrics=metrics,
+        recipe=metrics["recipe"],
         audit=audit,
         data=audit["dataset"],
         question=json.dumps(f"What is 12 * 7?\n\n{INSTRUCTION}"),
@@ -91,11 +95,11 @@ def render_card(
     )
 
 
-def _write_config(base: ModelRevision, folder: Path) -> None:
-    """The base's own config.json, in bf16: transformers would drop keys that only vLLM reads and change others."""
-    config = json.loads((Path(str(base.path)) / "config.json").read_text())
+def _write_config(base: ModelRevision, settings: StudentSettings, folder: Path) -> None:
+    """The config that was trained with, in the type that ships: transformers would drop keys that only vLLM reads."""
+    config = shape(base, settings)
     name = "torch_dtype" if "torch_dtype" in config else "dtype"  # as versions before 5 called it
-    (folder / "config.json").write_text(json.dumps(config | {name: "bfloat16"}, indent=2) + "\n")
+    (folder / "config.json").write_text(json.dumps(config | {name: settings.ship_dtype}, indent=2) + "\n")
 
 
 def _write_generation_config(base: ModelRevision, stop_ids: list[int], folder: Path) -> None:
@@ -111,3 +115,14 @@ def _copy_tokenizer(base: ModelRevision, folder: Path) -> None:
         source = Path(str(base.path)) / name
         if source.exists():
             shutil.copyfile(source, folder / name)
+    if base.chat_template:
+        _write_template(base.chat_template, folder)
+
+
+def _write_template(template: str, folder: Path) -> None:
+    """Ship the template that the student was trained with, and no other: older servers read tokenizer_config.json."""
+    (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+    path = folder / "tokenizer_config.json"
+    settings = json.loads(path.read_text())
+    if settings.pop("chat_template", None) is not None:
+        path.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

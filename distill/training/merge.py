@@ -1,8 +1,9 @@
-r"""Whole weights in bf16, and the proof that they are the model that was trained.
+r"""Whole weights in the type that ships, and the proof that they are the model that was trained.
 
 Rounding to the nearest bf16 value takes back every update smaller than half a step, and those of an adapter are: after
 three steps of LoRA on SmolLM2 the loss was 1.954 before, 1.582 trained, 1.635 merged to the nearest, and 1.582 with
-stochastic rounding, which is right on average. So that is how weights are rounded, here alone and once.
+stochastic rounding, which is right on average. So that is how weights are rounded, here alone and once. Weights that
+ship in fp32 are not rounded at all.
 
 The log-probabilities of the folder as it is on disk are then compared with those of the model in memory, both computed
 in fp32: what is measured is what rounding the weights cost, not the noise of bf16 arithmetic. `shift_nats` is the mean
@@ -28,7 +29,7 @@ LIMIT_NATS = 0.15  # per token, on average; rounding gave 0.013 (tiny-qwen, full
 
 
 def write_weights(model: Any, settings: StudentSettings, base: ModelRevision, folder: Path) -> None:
-    """Write whole weights in bf16, and for LoRA `adapter/`. Merging is in fp32, so that rounding happens once."""
+    """Write whole weights, and for LoRA `adapter/`. Merging is in fp32, so that rounding happens once, if at all."""
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
@@ -37,7 +38,8 @@ def write_weights(model: Any, settings: StudentSettings, base: ModelRevision, fo
         _write_adapter(model, base, folder / "adapter")
         plain = AutoModelForCausalLM.from_pretrained(str(base.path), dtype=torch.float32)
         model = PeftModel.from_pretrained(plain, str(folder / "adapter")).merge_and_unload()
-    model.save_pretrained(folder, state_dict=_in_bf16(model.state_dict()))
+    rounded = _in_bf16(model.state_dict()) if settings.ship_dtype == "bfloat16" else None
+    model.save_pretrained(folder, state_dict=rounded)
 
 
 def round_stochastically(weight: Any, generator: Any) -> Any:
@@ -93,14 +95,15 @@ def measure_parity(model: Any, folder: Path, examples: Sequence[Example]) -> dic
     }
 
 
-def require_parity(student: str, settings: StudentSettings, parity: dict[str, float]) -> None:
+def require_parity(student: str, settings: StudentSettings, parity: dict[str, float], partial: Path) -> None:
     """Raise `DataError` when the artefact is not the model that was trained."""
     if parity["mean_nats"] <= LIMIT_NATS:
         return
-    cure = "raise lora.rank or learning_rate" if settings.method == "lora" else "raise learning_rate"
+    kept = ", or serve the adapter beside its base: adapter/ is" if settings.method == "lora" else "; the weights are"
+    cure = f"set students.{student}.ship_dtype: float32 and run again, which trains nothing anew"
     raise DataError(
-        f"the checkpoint of {student} differs from the trained model by {parity['mean_nats']:.3f} nats per token, "
-        f"more than {LIMIT_NATS}: bf16 lost what training changed; {cure} of students.{student}"
+        f"the checkpoint of {student} differs from the trained model by {parity['mean_nats']:.3f} nats per token, more "
+        f"than {LIMIT_NATS}: {settings.ship_dtype} lost what training changed; {cure}{kept} in {partial}"
     )
 
 

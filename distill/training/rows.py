@@ -27,7 +27,11 @@ class LengthBatches:
         return len(self.lengths)
 
     def __iter__(self) -> Iterator[int]:
-        draw = random.Random(f"{self.seed}:{self.epoch}")
+        return (row for batch in self.of_epoch(self.epoch) for row in batch)
+
+    def of_epoch(self, epoch: int) -> list[list[int]]:
+        """The rows of each step of an epoch."""
+        draw = random.Random(f"{self.seed}:{epoch}")
         rows = list(range(len(self.lengths)))
         draw.shuffle(rows)
         batches = []
@@ -36,7 +40,7 @@ class LengthBatches:
         draw.shuffle(batches)
         # The one batch that may not be full has to come last, or every later one would straddle two lengths.
         batches.sort(key=len, reverse=True)
-        return (row for batch in batches for row in batch)
+        return batches
 
 
 def load_rows(tokenized: Path, cache: Path) -> Any:

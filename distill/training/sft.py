@@ -4,29 +4,35 @@ TRL takes `input_ids` and `labels` as they are, so no template, mask or cut of i
 fp32 weights under bf16 autocast: of pure bf16 weights most cannot move at small learning rates, since an update below
 1/256 of a weight is lost. `lora` trains fp32 adapters on all linear layers of a bf16 base.
 
+What params leave out is resolved by `presets`, how rows are dealt by `device`; both are printed before the first step.
 An interrupted run goes on from its last whole checkpoint, see `resume`.
 """
 
 import math
 import os
-import resource
 import shutil
+import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from distill import layout
 from distill.config import StudentSettings
+from distill.errors import DataError
 from distill.models import ModelRevision
 from distill.progress import track
 from distill.records import content_id
-from distill.training.device import Placement, place
+from distill.training import figures, preflight, presets
+from distill.training.device import Batching, Placement, place, plan
+from distill.training.presets import Recipe
 from distill.training.processes import sharding, whole_model
-from distill.training.rows import LengthBatches, load_rows
+from distill.training.rows import load_rows
+from distill.training.shape import model_config
 
 FINAL_LEARNING_RATE = 0.1  # of the peak
+UNDECIDING = {"ship_dtype", "max_left_out", "chat_template"}  # settings that change no step
 DECIDING = ("torch", "transformers", "trl", "peft")  # libraries in whose other versions a run does not go on
 
 
@@ -39,50 +45,84 @@ class Trained:
     metrics: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """All that is settled before the first step."""
+
+    student: str
+    settings: StudentSettings
+    base: ModelRevision
+    recipe: Recipe
+    placement: Placement
+    batching: Batching
+    rows: Any
+    work: Path
+    seed: int
+
+    @property
+    def n_steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        return self.recipe.epochs * -(-len(self.rows) // self.recipe.batch_size)
+
+
 def train(
     student: str, settings: StudentSettings, base: ModelRevision, tokenized: Path, audit: dict[str, Any], seed: int
 ) -> Trained:
     """Fine-tune a base on the rows of `tokenized`, whose proof is `audit`.
 
     The checkpoints stay until `finish`, so that an interruption before the student is written costs little. Raises
-    `DataError` at a loss that is no number.
+    `DataError` where rows, proof and base do not belong together, and at a loss that is no number or diverges.
     """
-    placement = place(settings, audit["longest"])
+    preflight.check(student, settings, base, tokenized, audit)
+    run = _settle(student, settings, base, tokenized, audit, seed)
+    if int(os.environ.get("RANK", "0")) == 0:
+        print(f"train {student}  {run.recipe.describe()}; {run.batching.describe()}", file=sys.stderr, flush=True)
     from distill.training.watch import Watch, thin
 
-    _quiet()
-    work = layout.state_dir() / "checkpoints" / run_id(settings, base, audit, seed)
-    rows = load_rows(tokenized, work / "rows")
-    n_steps = settings.epochs * -(-len(rows) // settings.batch_size)
-    with track(f"train {student}", n_steps, "steps") as progress:
-        watch = Watch(progress, student, settings.learning_rate)
-        model, seconds = _run(settings, base, rows, placement, work, watch, seed)
+    with track(f"train {student}", run.n_steps, "steps") as progress:
+        watch = Watch(progress, student, run.recipe.learning_rate)
+        model, seconds, flops = _run(run, watch)
     return Trained(
         model,
-        work,
+        run.work,
         {
-            "rows": len(rows),
-            "epochs": settings.epochs,
-            "steps": n_steps,
-            "tokens": audit["tokens"] * settings.epochs,
-            "trained_tokens": audit["trained_tokens"] * settings.epochs,
+            "rows": len(run.rows),
+            "epochs": run.recipe.epochs,
+            "steps": run.n_steps,
+            "tokens": audit["tokens"] * run.recipe.epochs,
+            "trained_tokens": audit["trained_tokens"] * run.recipe.epochs,
             "seconds": seconds,
-            "tokens_per_second": watch.tokens_per_second,
+            **figures.measure(watch, flops, run.placement.device),
             "loss": thin(watch.loss),
             "seed": seed,
-            "device": placement.device,
+            "recipe": asdict(run.recipe),
+            "device": figures.device_name(run.placement.device) or run.placement.device,
+            "processes": run.placement.n_processes,
+            "attention": run.placement.attention,
             "precision": "bf16 autocast, fp32 trained weights",
-            "batching": f"rows of like length, padded; {placement.micro_batch} x {placement.accumulation} at a time",
-            "peak_memory_gb": _peak_memory_gb(placement.device),
+            "batching": run.batching.describe(),
         },
     )
+
+
+def _settle(
+    student: str, settings: StudentSettings, base: ModelRevision, tokenized: Path, audit: dict[str, Any], seed: int
+) -> Run:
+    recipe = presets.resolve(settings, base, audit["rows"])
+    placement = place()
+    _quiet()
+    work = layout.state_dir() / "checkpoints" / run_id(settings, recipe, base, audit, seed)
+    rows = load_rows(tokenized, work / "rows")
+    batching = plan(list(rows["n_tokens"]), settings, recipe, placement, seed)
+    return Run(student, settings, base, recipe, placement, batching, rows, work, seed)
 
 
 def describe(metrics: dict[str, Any]) -> str:
     """A run as one line: `1,020 rows x 4 epochs, 256 steps, loss 2.41 -> 0.62, 9,100 tokens/s`."""
     loss = f"loss {metrics['loss'][0][1]:.2f} -> {metrics['loss'][-1][1]:.2f}"
     run = f"{metrics['rows']:,} rows x {metrics['epochs']} epochs, {metrics['steps']:,} steps"
-    return f"{run}, {loss}, {metrics['tokens_per_second']:,.0f} tokens/s"
+    useful = f"{100 * metrics['useful_token_share']:.0f} % of positions useful"
+    return f"{run}, {loss}, {metrics['tokens_per_second']:,.0f} tokens/s, {useful}"
 
 
 def finish(trained: Trained) -> None:
@@ -90,48 +130,62 @@ def finish(trained: Trained) -> None:
     shutil.rmtree(trained.work, ignore_errors=True)
 
 
-def run_id(settings: StudentSettings, base: ModelRevision, audit: dict[str, Any], seed: int) -> str:
-    """A name for all that decides a run: settings but for placement, weights, rows, seed, libraries."""
+def run_id(settings: StudentSettings, recipe: Recipe, base: ModelRevision, audit: dict[str, Any], seed: int) -> str:
+    """A name for all that decides a run: settings but for what ships, weights, rows, seed, libraries."""
     versions = {name: version(name) for name in DECIDING}
-    return content_id("train", settings.model_dump(), base.revision, audit["files"], seed, versions, *sharding())
+    decided = [settings.model_dump(exclude=UNDECIDING), asdict(recipe), base.revision, audit["files"], seed]
+    return content_id("train", *decided, versions, *sharding())
 
 
-def _run(
-    settings: StudentSettings, base: ModelRevision, rows: Any, placement: Placement, work: Path, watch: Any, seed: int
-) -> tuple[Any, float]:
-    """Train, and return the model with the seconds that took."""
+def _run(run: Run, watch: Any) -> tuple[Any, float, float]:
+    """Train, and return the model, the seconds that took, and the FLOPs that a token needs."""
     from transformers import AutoTokenizer, PrinterCallback, set_seed
 
     from distill.training.resume import Keeper, last_checkpoint
-    from distill.training.trainer import LengthTrainer
+    from distill.training.trainer import OrderedTrainer
 
-    set_seed(seed)
-    trainer = LengthTrainer(
-        args=arguments(settings, placement, work, watch.progress.total, seed),  # first: it joins the other processes
-        model=load_base(base, settings),
-        train_dataset=rows,
-        processing_class=AutoTokenizer.from_pretrained(base.path),
-        peft_config=_lora(settings),
+    set_seed(run.seed)
+    trainer = OrderedTrainer(
+        args=arguments(run),  # first: it joins the other processes of a launch
+        model=load_base(run.base, run.settings, run.placement.attention),
+        train_dataset=run.rows,
+        processing_class=AutoTokenizer.from_pretrained(run.base.path),
+        peft_config=_lora(run.settings),
         callbacks=[watch, Keeper()],
     )
-    trainer.sampler = LengthBatches(list(rows["n_tokens"]), settings.batch_size, seed)
-    trainer.count_tokens = watch.count
+    trainer.follow(run.batching)
+    trainer.count = watch.count
     trainer.remove_callback(PrinterCallback)
-    started = time.monotonic()
+    flops = figures.flops_per_token(trainer.model, run.rows["n_tokens"])
     with trainer.args.main_process_first(local=False):
-        checkpoint = last_checkpoint(work)
+        checkpoint = last_checkpoint(run.work)
+    started = time.monotonic()
     trainer.train(resume_from_checkpoint=checkpoint)
     seconds = time.monotonic() - started
-    return whole_model(trainer, lambda: _adapted(load_base(base, settings), settings)), seconds
+    whole = whole_model(trainer, lambda: _adapted(load_base(run.base, run.settings), run.settings))
+    # Accelerate's wrapper would go on computing in bf16, and what is compared later is compared in fp32.
+    return trainer.accelerator.unwrap_model(whole, keep_fp32_wrapper=False), seconds, flops
 
 
-def load_base(base: ModelRevision, settings: StudentSettings) -> Any:
-    """The base's weights: fp32 for a full run, bf16 under LoRA."""
+def load_base(base: ModelRevision, settings: StudentSettings, attention: str = "sdpa") -> Any:
+    """The base's weights: fp32 for a full run, bf16 under LoRA. Raises `DataError` where some are missing."""
     import torch
     from transformers import AutoModelForCausalLM
 
-    dtype = torch.float32 if settings.method == "full" else torch.bfloat16
-    return AutoModelForCausalLM.from_pretrained(str(base.path), dtype=dtype)
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        str(base.path),
+        config=model_config(base, settings),
+        dtype=torch.float32 if settings.method == "full" else torch.bfloat16,
+        attn_implementation=attention,
+        output_loading_info=True,
+    )
+    model, report = loaded
+    if missing := sorted(report["missing_keys"]):
+        raise DataError(
+            f"{base.model} lacks {len(missing)} weights that its config.json names, {missing[0]} the first; "
+            "they would be random: fetch the model again"
+        )
+    return model
 
 
 def _adapted(model: Any, settings: StudentSettings) -> Any:
@@ -143,28 +197,31 @@ def _adapted(model: Any, settings: StudentSettings) -> Any:
     return get_peft_model(model, _lora(settings))
 
 
-def arguments(settings: StudentSettings, placement: Placement, work: Path, n_steps: int, seed: int) -> Any:
+def arguments(run: Run) -> Any:
     """TRL's arguments. All that would change the rows (cut, pack, mask) or leave the machine is switched off."""
     from trl.trainer.sft_config import SFTConfig
 
-    on_cpu = placement.device == "cpu"
+    on_cpu = run.placement.device == "cpu"
+    checkpointing = run.settings.gradient_checkpointing
     return SFTConfig(
-        output_dir=str(work),
-        num_train_epochs=settings.epochs,
-        per_device_train_batch_size=placement.micro_batch,
-        gradient_accumulation_steps=placement.accumulation,
-        learning_rate=settings.learning_rate,
+        output_dir=str(run.work),
+        num_train_epochs=run.recipe.epochs,
+        per_device_train_batch_size=run.batching.micro_batch,
+        gradient_accumulation_steps=run.batching.accumulation,
+        learning_rate=run.recipe.learning_rate,
         lr_scheduler_type="cosine_with_min_lr",
         lr_scheduler_kwargs={"min_lr_rate": FINAL_LEARNING_RATE},
-        warmup_steps=math.ceil(settings.warmup_ratio * n_steps),
-        weight_decay=settings.weight_decay,
+        warmup_steps=math.ceil(run.recipe.warmup_ratio * run.n_steps),
+        weight_decay=run.settings.weight_decay,
         optim="adamw_torch_fused",
-        gradient_checkpointing=settings.gradient_checkpointing,
+        gradient_checkpointing=bool(checkpointing),
+        gradient_checkpointing_kwargs={"selective": True} if checkpointing == "selective" else None,
         bf16=True,
         use_cpu=on_cpu,
         dataloader_pin_memory=not on_cpu,
         max_length=None,  # the default of 1024 cuts in silence
-        packing=False,
+        packing=False,  # TRL's cuts what overflows; see packing.Packs
+        padding_free=run.batching.packed,
         dataset_kwargs={"skip_prepare_dataset": True},
         logging_steps=1,
         logging_nan_inf_filter=False,  # the default hides losses that are no number
@@ -174,8 +231,8 @@ def arguments(settings: StudentSettings, placement: Placement, work: Path, n_ste
         disable_tqdm=True,
         report_to="none",
         push_to_hub=False,
-        seed=seed,
-        data_seed=seed,
+        seed=run.seed,
+        data_seed=run.seed,
     )
 
 
@@ -189,17 +246,9 @@ def _lora(settings: StudentSettings) -> Any:
         r=settings.lora.rank,
         lora_alpha=settings.lora.alpha,
         lora_dropout=settings.lora.dropout,
-        target_modules="all-linear",
+        target_modules=settings.lora.target_modules,
         task_type="CAUSAL_LM",
     )
-
-
-def _peak_memory_gb(device: str) -> float:
-    import torch
-
-    if device == "cuda":
-        return torch.cuda.max_memory_allocated() / 1e9
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9  # ru_maxrss is in KiB on Linux
 
 
 def _quiet() -> None:

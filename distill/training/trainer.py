@@ -4,12 +4,21 @@ from typing import Any
 
 from trl.trainer.sft_trainer import SFTTrainer
 
+from distill.training.device import Batching
+from distill.training.packing import PackedRows, Packs
 
-class LengthTrainer(SFTTrainer):
-    """SFTTrainer whose rows come from `sampler`, and whose tokens are told to `count_tokens`."""
+
+class OrderedTrainer(SFTTrainer):
+    """SFTTrainer whose rows come as `follow` says, and whose tokens are told to `count`."""
 
     sampler: Any = None
-    count_tokens: Any = None
+    count: Any = None
+
+    def follow(self, batching: Batching) -> None:
+        """Take rows, or packs of them, in the order of `batching`."""
+        self.sampler = batching.order
+        if isinstance(batching.order, Packs):
+            self.train_dataset = PackedRows(self.train_dataset, batching.order)
 
     def _get_train_sampler(self, *_: Any) -> Any:
         return self.sampler
@@ -22,7 +31,7 @@ class LengthTrainer(SFTTrainer):
         TRL's fused head scores trained positions alone where it has Triton kernels. On the CPU it scores all of them,
         prompts and padding too, and projects each twice; the model's own head on the trained columns gives the same.
         """
-        self.count_tokens(int(inputs["attention_mask"].sum()))
+        self.count(*sizes(inputs))
         if self.args.device.type != "cpu" or self.aux_loss_enabled:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # type: ignore[no-untyped-call]
         loss = masked_loss(model, inputs, num_items_in_batch)
@@ -33,8 +42,19 @@ class LengthTrainer(SFTTrainer):
         """Checkpoints of a run get no card; the student that ships has its own."""
 
 
+def sizes(inputs: dict[str, Any]) -> tuple[int, int, int]:
+    """Tokens, positions and rows of a batch. A pack has no padding, and a boundary before and after each row."""
+    positions = inputs["input_ids"].numel()
+    if "attention_mask" in inputs:
+        return int(inputs["attention_mask"].sum()), positions, len(inputs["input_ids"])
+    return positions, positions, len(inputs["cu_seq_lens_q"]) - 1
+
+
 def masked_loss(model: Any, inputs: dict[str, Any], n_trained: Any = None) -> Any:
-    """Summed loss of the trained positions over `n_trained`: their count in the whole step, else in this batch."""
+    """Summed loss of the trained positions over `n_trained`: their count in the whole step, else in this batch.
+
+    Of a pack the model gets positions in place of a mask: where they start anew it draws a boundary of its own.
+    """
     import torch
 
     labels = inputs["labels"][:, 1:]  # (batch, seq - 1)
@@ -42,7 +62,8 @@ def masked_loss(model: Any, inputs: dict[str, Any], n_trained: Any = None) -> An
     columns = trained.any(0).nonzero()[:, 0]  # those in which no row is trained get no logits
     output = model(
         input_ids=inputs["input_ids"],
-        attention_mask=inputs["attention_mask"],
+        attention_mask=inputs.get("attention_mask"),
+        position_ids=inputs.get("position_ids"),
         logits_to_keep=columns,
         use_cache=False,
     )

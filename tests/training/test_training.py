@@ -1,10 +1,8 @@
-"""The real trainer on random tiny models: loss falls, runs resume bit for bit, what ships is what was trained."""
+"""The real trainer on random tiny models: loss falls, what ships is what was trained, and says how it was made."""
 
 import copy
 import json
 import math
-import os
-import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,45 +10,14 @@ from typing import Any
 import pytest
 import torch
 from safetensors import safe_open
-from students import make_base, make_rows, write_dataset
+from students import make_base
+from trained import prepare
 
-from distill import layout, stage
-from distill.config import StudentSettings
-from distill.dataset.tokenize import tokenize
-from distill.errors import DataError, Incomplete
-from distill.models import ModelRevision, resolve_folder
-from distill.training import checkpoint, sft
+from distill import layout
+from distill.errors import DataError
+from distill.training import merge, sft
 
 pytestmark = pytest.mark.training
-SEED = 17
-
-
-@pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    torch.set_num_threads(1)  # a model this small is slower on more
-    write_dataset(layout.DATASET, make_rows(24))
-    return tmp_path
-
-
-def settings(method: str, **changed: Any) -> StudentSettings:
-    lora = {"rank": 8, "alpha": 16} if method == "lora" else None
-    plain = {"base": "base", "method": method, "lora": lora, "learning_rate": 2e-2, "epochs": 2, "batch_size": 8}
-    return StudentSettings.model_validate(plain | changed)
-
-
-def prepare(architecture: str, chosen: StudentSettings) -> tuple[ModelRevision, dict[str, Any]]:
-    base = resolve_folder("tiny_base", str(make_base(Path("base"), architecture)))
-    return base, tokenize("tiny", chosen, base, SEED)
-
-
-def train(base: ModelRevision, proof: dict[str, Any], chosen: StudentSettings) -> sft.Trained:
-    return sft.train("tiny", chosen, base, layout.TOKENIZED / "tiny", proof, SEED)
-
-
-def ship(base: ModelRevision, proof: dict[str, Any], chosen: StudentSettings, trained: sft.Trained) -> dict[str, Any]:
-    return checkpoint.ship("tiny", chosen, base, trained, proof, layout.TOKENIZED / "tiny")
 
 
 def tensor_names(folder: Path) -> set[str]:
@@ -65,11 +32,11 @@ def test_a_student_from_rows_to_the_folder_that_ships(
 ) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    chosen = settings(method)
-    base, proof = prepare(architecture, chosen)
+    student = prepare(architecture, method)
+    proof = student.audit
     capfd.readouterr()
-    trained = train(base, proof, chosen)
-    metrics = ship(base, proof, chosen, trained)
+    trained = student.train()
+    metrics = student.ship(trained)
     sft.finish(trained)
 
     shown = capfd.readouterr()
@@ -93,7 +60,12 @@ def test_a_student_from_rows_to_the_folder_that_ships(
     assert json.loads((folder / "generation_config.json").read_text())["eos_token_id"] == proof["end_of_turn"]
     for path in (path for path in folder.rglob("*") if path.suffix in {".md", ".json"}):
         assert str(workspace) not in path.read_text(), f"{path} holds a path of this machine"
-    assert "base" in (folder / "README.md").read_text()
+    card = (folder / "README.md").read_text()
+    assert "2 epochs (params), 6 steps of 8 rows (params); rows of like length, padded; 8 x 1 at a time" in card
+    assert "warm-up 0.1 (preset micro, OpenThoughts3)" in card
+    assert metrics["recipe"]["sources"]["warmup_ratio"] == "preset micro, OpenThoughts3"
+    assert 0.5 < metrics["useful_token_share"] <= 1
+    assert metrics["documents_per_step"] == 8
     assert json.dumps(metrics)
     assert not list(Path(".distill/checkpoints").iterdir()), "checkpoints are left"
 
@@ -109,67 +81,44 @@ def test_a_student_from_rows_to_the_folder_that_ships(
 
 def test_an_adapter_names_its_base_not_the_folder_it_was_read_from(workspace: Path) -> None:
     """A base of the hub lies in a cache of this machine, which an adapter that ships must not point to."""
-    chosen = settings("lora", epochs=1)
-    base, proof = prepare("llama", chosen)
-    hub = replace(base, model="owner/name")
-    ship(hub, proof, chosen, train(hub, proof, chosen))
+    student = prepare("llama", "lora", epochs=1)
+    student = replace(student, base=replace(student.base, model="owner/name"))
+    student.audit["dataset"] |= {"policy": "verified", "sampling": {"temperature": 0.6, "max_tokens": 640}}
+    student.ship(student.train())
     adapter = json.loads((layout.STUDENTS / "tiny" / "adapter" / "adapter_config.json").read_text())
     assert adapter["base_model_name_or_path"] == "owner/name"
-    assert "\nbase_model: owner/name\ntags:" in (layout.STUDENTS / "tiny" / "README.md").read_text()
+    card = (layout.STUDENTS / "tiny" / "README.md").read_text()
+    assert "\nbase_model: owner/name\ntags:" in card
+    assert "| policy | `verified` |\n" in card
+    assert "| teacher's sampling | temperature 0.6, max_tokens 640 |\n" in card
 
 
-class Killed(Exception):
-    """Stands for an interruption."""
+def test_a_context_of_its_own_is_trained_and_shipped(workspace: Path) -> None:
+    """Were RoPE's theta changed in training alone, what is served would be another model."""
+    student = prepare("qwen2", epochs=1, rope={"max_position_embeddings": 4096, "theta": 500.0})
+    trained = student.train()
+    parity = student.ship(trained)["parity"]
+    shipped = json.loads((layout.STUDENTS / "tiny" / "config.json").read_text())
+    assert (shipped["max_position_embeddings"], trained.model.config.max_position_embeddings) == (4096, 4096)
+    assert shipped["rope_parameters"]["rope_theta"] == 500.0
+    assert trained.model.config.rope_parameters["rope_theta"] == 500.0
+    assert parity["mean_nats"] < 0.05
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
-@pytest.mark.parametrize("stop_at", [2, 4])  # in the first epoch, and in the second
-def test_a_resumed_run_is_bit_for_bit_the_same(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, method: str, stop_at: int
-) -> None:
-    from distill.training import resume, watch
-
-    monkeypatch.setattr(resume, "EVERY_S", 0.0)
-    chosen = settings(method, lora={"rank": 8, "alpha": 16, "dropout": 0.1} if method == "lora" else None)
-    base, proof = prepare("qwen2", chosen)
-    whole = train(base, proof, chosen)
-    sft.finish(whole)
-
-    note = watch.Watch.on_log
-
-    def interrupt(self: Any, args: Any, state: Any, control: Any, **more: Any) -> None:
-        note(self, args, state, control, **more)
-        if state.global_step > stop_at:
-            raise Killed
-
-    with monkeypatch.context() as patched:
-        patched.setattr(watch.Watch, "on_log", interrupt)
-        with pytest.raises(Killed):
-            train(base, proof, chosen)
-    torn = whole.work / f"checkpoint-{stop_at + 1}"  # what a kill in the middle of writing leaves
-    torn.mkdir(exist_ok=True)
-    (torn / "trainer_state.json").write_text("{")
-    resumed = train(base, proof, chosen)
-
-    assert not torn.exists() or (torn / resume.MARKER).exists()
-    assert resumed.metrics["loss"] == whole.metrics["loss"]
-    expected, found = whole.model.state_dict(), resumed.model.state_dict()
-    assert all(torch.equal(expected[name], found[name]) for name in expected)
-
-
-def test_a_loss_that_is_no_number_stops_the_run(workspace: Path) -> None:
-    chosen = settings("full", learning_rate=1e30)
-    base, proof = prepare("qwen2", chosen)
-    with pytest.raises(DataError, match=r"loss of tiny is (nan|inf) at step \d+; lower students.tiny.learning_rate"):
-        train(base, proof, chosen)
+def test_weights_that_ship_in_fp32_are_the_trained_ones(workspace: Path, method: str) -> None:
+    student = prepare("llama", method, epochs=1)
+    trained = student.train()
+    rounded = student.ship(trained)["parity"]["mean_nats"]
+    exact = student.ship(trained, ship_dtype="float32")["parity"]["mean_nats"]
+    assert exact < 1e-5 < rounded
+    assert json.loads((layout.STUDENTS / "tiny" / "config.json").read_text())["dtype"] == "float32"
+    assert "| weights | fp32; log-probabilities" in (layout.STUDENTS / "tiny" / "README.md").read_text()
 
 
 def test_weights_that_are_not_the_model_do_not_ship(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from distill.training import merge
-
-    chosen = settings("full", epochs=1)
-    base, proof = prepare("qwen2", chosen)
-    trained = train(base, proof, chosen)
+    student = prepare("qwen2", epochs=1)
+    trained = student.train()
     write = merge.write_weights
 
     def write_noise(model: Any, *rest: Any) -> None:
@@ -180,8 +129,11 @@ def test_weights_that_are_not_the_model_do_not_ship(workspace: Path, monkeypatch
         write(spoilt, *rest)
 
     monkeypatch.setattr(merge, "write_weights", write_noise)
-    with pytest.raises(DataError, match="the checkpoint of tiny differs from the trained model"):
-        ship(base, proof, chosen, trained)
+    cure = (
+        r"the checkpoint of tiny differs from the trained model .* set students.tiny.ship_dtype: float32 and run again"
+    )
+    with pytest.raises(DataError, match=cure):
+        student.ship(trained)
     assert not (layout.STUDENTS / "tiny").exists()
 
 
@@ -201,30 +153,3 @@ def test_cpu_loss_is_trls_loss(workspace: Path) -> None:
     n_trained = int((labels[:, 1:] != -100).sum())
     half = float(masked_loss(model, inputs, torch.tensor(2 * n_trained)).detach())
     assert math.isclose(half, float(expected) / 2, rel_tol=1e-6)
-
-
-def test_sigterm_leaves_a_run_that_goes_on(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stage's handler raises `Incomplete` inside the run; nothing swallows it, and the rest is trained."""
-    from distill.training import resume, watch
-
-    monkeypatch.setattr(resume, "EVERY_S", 0.0)
-    before = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT)}
-    chosen = settings("full")
-    base, proof = prepare("qwen2", chosen)
-    note = watch.Watch.on_log
-
-    def terminate(self: Any, args: Any, state: Any, control: Any, **more: Any) -> None:
-        note(self, args, state, control, **more)
-        if state.global_step == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    stage.stop_on_signals()
-    try:
-        monkeypatch.setattr(watch.Watch, "on_log", terminate)
-        with pytest.raises(Incomplete, match="interrupted by SIGTERM"):
-            train(base, proof, chosen)
-    finally:
-        monkeypatch.setattr(watch.Watch, "on_log", note)
-        for name, handler in before.items():
-            signal.signal(name, handler)
-    assert [step for step, _ in train(base, proof, chosen).metrics["loss"]] == [1, 2, 3, 4, 5, 6]

@@ -1,15 +1,13 @@
-"""What needs no trainer: the order of rows, micro-batches, whole checkpoints, the loss history."""
+"""What needs no trainer: the order of rows, whole checkpoints, the loss history."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from distill.config import StudentSettings
 from distill.dataset.examples import Example
-from distill.errors import ConfigError
-from distill.training.device import micro_batch_size, place
 from distill.training.merge import round_stochastically
-from distill.training.resume import MARKER, last_checkpoint
+from distill.training.resume import MARKER, STATE, last_checkpoint, seal
 from distill.training.rows import LengthBatches
 from distill.training.watch import thin
 
@@ -40,29 +38,46 @@ def test_order_follows_from_seed_and_epoch() -> None:
     assert list(LengthBatches(LENGTHS, 16, 2)) != orders[0]
 
 
-@pytest.mark.parametrize(
-    ("batch_size", "longest", "tokens", "expected"),
-    [(16, 100, 8192, 16), (16, 1024, 8192, 8), (12, 1024, 8192, 6), (16, 32768, 8192, 1), (7, 4096, 8192, 1)],
-)
-def test_micro_batches_fit(batch_size: int, longest: int, tokens: int, expected: int) -> None:
-    assert micro_batch_size(batch_size, longest, tokens) == expected
+def checkpoint(work: Path, step: int) -> Path:
+    """A sealed checkpoint."""
+    folder = work / f"checkpoint-{step}"
+    folder.mkdir(parents=True)
+    (folder / "optimizer.pt").write_bytes(bytes(100))
+    (folder / STATE).write_text(f'{{"global_step": {step}}}')
+    seal(folder)
+    return folder
 
 
-def test_a_batch_that_cannot_be_dealt_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "3")
-    chosen = StudentSettings(base="b", method="full", learning_rate=1e-3, batch_size=16)
-    with pytest.raises(ConfigError, match="batch_size 16 is no multiple of the 3 processes"):
-        place(chosen, 100)
+def overwrite(name: str, content: bytes) -> Callable[[Path], object]:
+    return lambda folder: (folder / name).write_bytes(content)
 
 
-def test_a_checkpoint_cut_short_is_skipped(tmp_path: Path) -> None:
+SPOILT: list[tuple[Callable[[Path], object], str]] = [
+    (lambda folder: (folder / MARKER).unlink(), "an interruption cut it short"),
+    (overwrite(MARKER, b"{"), "its manifest cannot be read"),
+    (lambda folder: (folder / "optimizer.pt").unlink(), "optimizer.pt is missing"),
+    (overwrite("optimizer.pt", bytes(60)), "optimizer.pt has 60 of 100 bytes"),
+    (overwrite("optimizer.pt", bytes(99) + b"x"), "the bytes of optimizer.pt are not those that were written"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "what"), SPOILT)
+def test_a_checkpoint_that_is_not_whole_is_set_aside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil: Callable[[Path], object], what: str
+) -> None:
     assert last_checkpoint(tmp_path) is None
-    for step, whole in ((2, True), (10, True), (12, False)):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-        if whole:
-            (tmp_path / f"checkpoint-{step}" / MARKER).touch()
-    assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
-    assert not (tmp_path / "checkpoint-12").exists()
+    older, newer = checkpoint(tmp_path, 9), checkpoint(tmp_path, 12)
+    assert last_checkpoint(tmp_path) == str(newer)
+    spoil(newer)
+    assert last_checkpoint(tmp_path) == str(older)
+    assert f"checkpoint-12 cannot be used: {what}; it is set aside as broken-checkpoint-12" in caplog.text
+    assert (tmp_path / "broken-checkpoint-12").exists()
+    assert not newer.exists()
+
+
+def test_a_checkpoint_of_another_step_is_set_aside(tmp_path: Path) -> None:
+    checkpoint(tmp_path, 9).rename(tmp_path / "checkpoint-10")
+    assert last_checkpoint(tmp_path) is None
 
 
 def test_loss_history_is_thinned_by_means() -> None:
