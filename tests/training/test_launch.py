@@ -29,7 +29,8 @@ from distill.training.shapes import read_shapes, require_shapes
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "pipelines" / "profiles" / "accelerate"
 SEED = 17
-PATIENCE_S = 60
+PATIENCE_S = 120
+pytestmark = pytest.mark.timeout(300)  # three processes import torch and TRL, on two cores
 
 # ------------------------------------------------------------------ what is asked for
 
