@@ -233,16 +233,27 @@ class BenchmarkFile(Settings):
     column: str = "problem"
 
 
+Rule = Literal["exact", "ngram_8", "ngram_13", "fuzzy"]
+
+
 class ContaminationSettings(Settings):
-    """Which rules a training problem is dropped by; every hit of every rule is stored all the same.
+    """Which rules are looked for, and which a training problem is dropped by; every hit is stored all the same.
 
     An n-gram or a phrase of eight words in more than `common` training problems is a template's, and no evidence.
     """
 
-    drop_by: list[Literal["exact", "ngram_8", "ngram_13", "fuzzy"]] = ["exact", "ngram_13", "fuzzy"]
+    rules: list[Rule] = ["exact", "ngram_8", "ngram_13", "fuzzy"]
+    drop_by: list[Rule] = ["exact", "ngram_13", "fuzzy"]
     fuzzy_ratio: Annotated[float, Field(gt=0.5, le=1.0)] = 0.8
     common: Positive = 10
     benchmarks: dict[str, BenchmarkFile] = {}
+
+    @model_validator(mode="after")
+    def what_drops_is_looked_for(self) -> "ContaminationSettings":
+        """A rule that is not looked for drops nothing."""
+        if unsought := [rule for rule in self.drop_by if rule not in self.rules]:
+            raise ValueError(f"drop_by names {unsought[0]}, which rules leaves out; add it there")
+        return self
 
 
 class CurateSettings(Settings):

@@ -54,9 +54,12 @@ def find(
     phrases = Phrases({question.key: question.words for question in trained}.values(), settings.common)
     for found in asked:
         found.spread = phrases.spreads(found.words)
-    hits = [*_exact(trained, asked), *_fuzzy(trained, asked, phrases, settings.fuzzy_ratio)]
+    hits = list(_exact(trained, asked)) if "exact" in settings.rules else []
+    if "fuzzy" in settings.rules:
+        hits += _fuzzy(trained, asked, phrases, settings.fuzzy_ratio)
     near: Sequence[_Read] = trained
-    for rule, n in LENGTHS.items():  # who shares no eight words in a row shares no thirteen
+    for rule in (rule for rule in LENGTHS if rule in settings.rules):  # who shares no eight words shares no thirteen
+        n = LENGTHS[rule]
         index = _Index(asked, n)
         shared = [(question, runs) for question in near if (runs := index.known(question))]
         hits += _shared_runs(shared, index, rule, settings.common)

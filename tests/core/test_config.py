@@ -61,6 +61,10 @@ MISTAKES = [
         edit("problems.given", {"gcd": {"kind": "file", "path": "x.jsonl"}}),
         "problems: gcd is a source of train and of given",
     ),
+    (
+        edit("curate.contamination", {"rules": ["exact"]}),
+        "curate.contamination: drop_by names ngram_13, which",
+    ),
     (lambda tree: tree["students"].update({"a.b": tree["students"]["tiny_qwen"]}), "'a.b' cannot name a student"),
     (lambda tree: tree.pop("teacher"), "teacher is missing"),
 ]

@@ -62,6 +62,12 @@ def test_evidence():
     assert all(contamination.decides(hit, EVERY_RULE) for hit in (exact, fuzzy, n13, n8))
 
 
+def test_rules_that_are_left_out_are_not_looked_for():
+    for rule in EVERY_RULE.drop_by:
+        alone = ContaminationSettings(rules=[rule], drop_by=[rule])
+        assert [hit.rule for hit in find(ASKED, settings=alone)] == [rule]
+
+
 def test_a_short_question_is_found_by_its_key_alone():
     assert [hit.rule for hit in find("what is 17*24", "What is 17 * 24?")] == ["exact"]
     assert find("What is 17 * 25?", "What is 17 * 24?") == []
