@@ -24,8 +24,8 @@ from distill.dataset.examples import read_examples
 from distill.models import ModelRevision, looks_local
 from distill.prompting import INSTRUCTION
 from distill.training import merge
+from distill.training.architecture import shape
 from distill.training.sft import Trained
-from distill.training.shape import shape
 from distill.training.shapes import require_shapes
 
 TOKENIZER_FILES = (

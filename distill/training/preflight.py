@@ -13,7 +13,7 @@ from distill import models
 from distill.config import StudentSettings
 from distill.errors import ConfigError, DataError
 from distill.models import ModelRevision
-from distill.training.shape import shape
+from distill.training.architecture import shape
 
 INDEX = "model.safetensors.index.json"
 

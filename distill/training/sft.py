@@ -25,11 +25,11 @@ from distill.models import ModelRevision
 from distill.progress import track
 from distill.records import content_id
 from distill.training import figures, preflight, presets
+from distill.training.architecture import model_config
 from distill.training.device import Batching, Placement, place, plan
 from distill.training.presets import Recipe
 from distill.training.processes import sharding, whole_model
 from distill.training.rows import load_rows
-from distill.training.shape import model_config
 
 FINAL_LEARNING_RATE = 0.1  # of the peak
 UNDECIDING = {"ship_dtype", "max_left_out", "chat_template"}  # settings that change no step
