@@ -3,12 +3,13 @@
 from distill import layout, stage
 from distill.config import Params
 from distill.curation import build, funnel, store
+from distill.problems.sources import GIVEN
 
 
 def body(params: Params) -> stage.Result:
     """Build the store, measure the funnel."""
     splits = {path.stem: path for path in sorted(layout.EVAL_PROBLEMS.glob("*.parquet"))}
-    problems = {"train": layout.TRAIN_PROBLEMS, build.GIVEN: layout.GIVEN_PROBLEMS} | splits
+    problems = {"train": layout.TRAIN_PROBLEMS, GIVEN: layout.GIVEN_PROBLEMS} | splits
     build.build(layout.STORE, problems, layout.TRACES, layout.VERDICTS, params.curate)
     with store.open_store(layout.STORE) as connection:
         measured = funnel.measure(connection)

@@ -14,6 +14,17 @@ TABLES = (
     "provenance", "limits", "problems", "traces", "texts", "verdicts", "checks", "duplicates", "contamination",
     "benchmarks", "selections",
 )  # fmt: skip
+HOSTILE = [
+    'it\'s "quoted"; DROP TABLE traces; --',
+    "<script>alert(1)</script> & <b>",
+    "```\n# not a heading\n```\n~~~",
+    "nul \x00 esc \x1b[31m bell \x07 tab \t",
+    "rtl \u202e joined \u200d\U0001f469 line\u2028separator \ufffe \x85",
+    "$open $files ? {policy} %s {{ jinja }}",
+    "---\nlicense: mine\n---",
+    "\\boxed{" * 50,
+    '{"role": "system", "from": "human"}\r\n{"id": 1}',
+]
 SETTINGS = CurateSettings(memory_limit="500MB", threads=1)
 
 

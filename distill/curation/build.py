@@ -21,10 +21,11 @@ from distill.curation.phrases import Question
 from distill.curation.quality import column_names
 from distill.curation.store import create_store, load, patterns, within_means
 from distill.errors import ConfigError, DataError
+from distill.problems.sources import GIVEN
 from distill.progress import waiting
+from distill.prompting import THINK_CLOSE, THINK_OPEN
 from distill.records import SCHEMA_VERSION
 
-GIVEN = "given"  # the split of problems that came with their responses
 SCHEMA = Path(__file__).parent / "schema.sql"
 LIBRARIES = ("distill", "duckdb", "reasoning-gym", "math-verify", "rensa", "rapidfuzz")
 TEXTS_PER_SORT = 20_000  # 16 kB each stay under 1 GB; a sort with all texts at once would not
@@ -74,10 +75,10 @@ SELECT left(sha256('given' || id), 20) AS trace, 'none', 'unavailable', NULL, 'n
     'it came with its problem; nothing is graded', 'none'
 FROM read_parquet($files) ORDER BY trace
 """,
-    """
+    f"""
 INSERT INTO checks BY NAME
 SELECT left(sha256('given' || id), 20) AS trace_id, length(answer) AS characters,
-    if(contains(answer, '<think>') OR contains(answer, '</think>'), 'stray_tag', 'given') AS format
+    if(contains(answer, '{THINK_OPEN}') OR contains(answer, '{THINK_CLOSE}'), 'stray_tag', 'given') AS format
 FROM read_parquet($files) ORDER BY trace_id
 """,
 )

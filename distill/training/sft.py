@@ -28,7 +28,7 @@ from distill.training import figures, preflight, presets
 from distill.training.architecture import model_config
 from distill.training.device import Batching, Placement, place, plan
 from distill.training.presets import Recipe
-from distill.training.processes import sharding, whole_model
+from distill.training.processes import is_main, sharding, whole_model
 from distill.training.rows import load_rows
 
 FINAL_LEARNING_RATE = 0.1  # of the peak
@@ -75,7 +75,7 @@ def train(
     """
     preflight.check(student, settings, base, tokenized, audit)
     run = _settle(student, settings, base, tokenized, audit, seed)
-    if int(os.environ.get("RANK", "0")) == 0:
+    if is_main():
         print(f"train {student}  {run.recipe.describe()}; {run.batching.describe()}", file=sys.stderr, flush=True)
     from distill.training.watch import Watch, thin
 

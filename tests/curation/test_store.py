@@ -6,6 +6,7 @@ from contextlib import closing
 
 import pytest
 from stores import (
+    HOSTILE,
     NAMES,
     SETTINGS,
     TRACES,
@@ -24,17 +25,6 @@ from distill.curation import build as building
 from distill.curation import inspect, store
 from distill.errors import DataError, Incomplete
 from distill.records import Problem, Trace, Verdict
-
-HOSTILE = [
-    'it\'s "quoted"; DROP TABLE traces; --',
-    "<script>alert(1)</script> & <b>",
-    "```\n# not a heading\n```\n~~~",
-    "nul \x00 esc \x1b[31m bell \x07 tab \t",
-    "rtl \u202e joined \u200d\U0001f469 line\u2028separator \ufffe \x85",
-    "$open $files ? {policy} %s {{ jinja }}",
-    "---\nlicense: mine\n---",
-    "\\boxed{" * 50,
-]
 
 
 @pytest.fixture(scope="module")

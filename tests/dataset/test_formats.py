@@ -3,7 +3,7 @@ import json
 import pyarrow.parquet as pq
 import pytest
 from ruamel.yaml import YAML
-from stores import A, make_given, make_store, make_trace
+from stores import HOSTILE, A, make_given, make_store, make_trace
 
 from distill import layout
 from distill.config import ExportSettings, SamplingSettings
@@ -11,16 +11,6 @@ from distill.dataset import export, formats
 
 ALL = ["prompt_completion", "sharegpt", "alpaca"]
 SAMPLING = SamplingSettings(samples=3, temperature=0.8, top_p=0.95, max_tokens=640)
-HOSTILE = [
-    'it\'s "quoted"; DROP TABLE traces; --',
-    "<script>alert(1)</script> & <b>",
-    "```\n# not a heading\n```\n~~~",
-    "nul \x00 esc \x1b[31m bell \x07 tab \t",
-    "rtl \u202e joined \u200d\U0001f469 line\u2028separator \ufffe \x85",
-    "$open $files ? {policy} %s {{ jinja }}",
-    '{"role": "system", "from": "human"}\r\n{"id": 1}',
-    "\\boxed{" * 50,
-]
 TURNS = [{"role": "user", "content": "What?"}, {"role": "assistant", "content": "<think>\nhm\n</think>\n\nThat."}]
 ROW = {"id": "c07a", "messages": TURNS}
 INSTRUCTED = {"id": "c07a", "messages": [{"role": "system", "content": "Be brief."}, *TURNS]}
