@@ -28,11 +28,11 @@ REQUIREMENTS = {"openai": "openai", "distilabel": "distilabel[openai]", "curator
 
 def ours(url: str, n: int, in_flight: int) -> None:
     """Sample n answers as generate does."""
-    from distill.config import GenerateSettings, ServerSettings
     from distill.generation.endpoint import Serving
     from distill.generation.sampler import sample_problems
     from distill.models import ModelRevision
     from distill.records import Problem, problem_id
+    from distill.settings import GenerateSettings, ServerSettings
 
     os.environ |= {"DISTILL_TEACHER_URL": url, "DISTILL_CONCURRENCY": str(in_flight)}
     problems = [

@@ -16,12 +16,12 @@ import time
 import aiohttp
 
 from distill import models
-from distill.config import GenerateSettings, ServerSettings
 from distill.generation import server
 from distill.generation.endpoint import Serving
 from distill.generation.sampler import sample_problems
 from distill.prompting import render_messages
 from distill.records import Problem, problem_id
+from distill.settings import GenerateSettings, ServerSettings
 
 IN_FLIGHT = 128
 SERVING = Serving("bfloat16", 1024, ServerSettings(max_num_seqs=IN_FLIGHT))

@@ -28,10 +28,10 @@ PROBLEMS, SAMPLES, IN_FLIGHT = 1500, 4, 8
 def sample(export: str) -> None:
     """One run, as generate does it: sample, then export."""
     from distill import shards
-    from distill.config import GenerateSettings, ServerSettings
     from distill.generation.endpoint import Serving
     from distill.generation.sampler import sample_problems
     from distill.records import Trace
+    from distill.settings import GenerateSettings, ServerSettings
 
     settings, serving = GenerateSettings(samples=SAMPLES, max_tokens=64), Serving("bfloat16", 1024, ServerSettings())
     sampled = sample_problems(make_problems(PROBLEMS), TEACHER, settings, serving, 17)

@@ -18,13 +18,13 @@ from pathlib import Path
 
 from client import wait_for
 
-from distill.config import GenerateSettings, ServerSettings
 from distill.errors import Incomplete
 from distill.generation import view
 from distill.generation.endpoint import Serving
 from distill.generation.sampler import sample_problems
 from distill.models import ModelRevision
 from distill.records import Problem, problem_id
+from distill.settings import GenerateSettings, ServerSettings
 
 PROBLEMS, SAMPLES, SECONDS = 125_000, 8, 60
 

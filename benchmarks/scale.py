@@ -182,8 +182,8 @@ def _leaks(store: Path, made: Any) -> Iterator[Found]:
 
 
 def _faulty(store: Path, made: Any) -> Iterator[Found]:
-    from distill.config import CheckSettings
     from distill.curation.inspect import run_query
+    from distill.settings import CheckSettings
 
     limit = CheckSettings()
     repeated = f"tail_ratio < {limit.tail_ratio} OR repeated_share > {limit.repeated_share}"

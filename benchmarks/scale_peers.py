@@ -50,10 +50,10 @@ def contamination(workspace: Path, rounds: int) -> None:
     import datasets
 
     from distill import layout, shards
-    from distill.config import ContaminationSettings
     from distill.curation.contamination import find
     from distill.curation.phrases import Question
     from distill.records import Problem
+    from distill.settings import ContaminationSettings
 
     def questions(path: Path) -> list[Question]:
         return [Question(row.id, row.prompt) for row in shards.read_rows(workspace / path, Problem)]
@@ -146,7 +146,7 @@ def batches(workspace: Path) -> Iterator[Any]:
 
 def near_copies(workspace: Path, rounds: int) -> None:
     """Milliseconds a trace, ours beside datasketch, and whether the pairs are the same."""
-    from distill.config import CurateSettings
+    from distill.settings import CurateSettings
 
     texts = workspace / "texts.json"
     groups: dict[str, list[str]] = {}

@@ -27,9 +27,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill.config import StudentSettings
 from distill.dataset.examples import IGNORED, Example, write_examples
 from distill.models import ModelRevision, resolve_folder
+from distill.students import StudentSettings
 
 SHAPE = Path("data/models/tiny-qwen")
 MEAN, SIGMA, MOST = 190, 0.7, 1024  # tokens of a chain; sigma leaves 2 % over 20,000 / 32

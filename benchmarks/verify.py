@@ -125,8 +125,8 @@ def mixed(n_problems: int, seed: int, samples: int = SAMPLES) -> list[list[Pair]
 
 def ours(pairs: list[Pair]) -> list[bool]:
     """The rules, and the engine where they cannot decide, as `grade` does it."""
-    from distill.config import VerifySettings
     from distill.records import Outcome
+    from distill.settings import VerifySettings
     from distill.verification import engines, math
     from distill.verification.findings import NeedsParser
 
@@ -229,7 +229,7 @@ def write_page(disputed: list[tuple[Pair, bool, bool]]) -> None:
 
 def hostile() -> None:
     """Every hostile string alone: how long until there is an answer, and how much memory it took."""
-    from distill.config import VerifySettings
+    from distill.settings import VerifySettings
     from distill.verification import engines, pool, symbolic
 
     cases = [json.loads(line) for line in (CASES / "hostile.jsonl").read_text().splitlines()]
@@ -269,8 +269,8 @@ def burn() -> None:
 def traces(n_problems: int) -> None:
     """The verify stage's work over traces of 12,000 characters, from their Parquet shards to the verdicts'."""
     from distill import shards
-    from distill.config import VerifySettings
     from distill.records import Problem, Trace, TraceAnswer, Verdict, problem_id
+    from distill.settings import VerifySettings
     from distill.verification import engines, grade
 
     rng = random.Random(7)

@@ -92,9 +92,10 @@ def grade(
     import sys
 
     from distill import config
+    from distill.settings import VerifySettings
     from distill.verification.pairs import grade_lines
 
-    settings = config.load().verify if Path(config.PARAMS_FILE).exists() else config.VerifySettings()
+    settings = config.load().verify if Path(config.PARAMS_FILE).exists() else VerifySettings()
     try:
         lines = sys.stdin.readlines() if pairs == "-" else Path(pairs).read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:

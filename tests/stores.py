@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from distill import shards
-from distill.config import CurateSettings
 from distill.curation import build as building
 from distill.curation import inspect
 from distill.records import Problem, Trace, Verdict, content_id
+from distill.settings import CurateSettings
 
 TABLES = (
     "provenance", "limits", "problems", "traces", "texts", "verdicts", "checks", "duplicates", "contamination",

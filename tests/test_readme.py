@@ -95,9 +95,9 @@ def test_verdicts_page_is_the_code(root: Path) -> None:
 
 
 def test_curation_page_is_the_code(root: Path) -> None:
-    from distill.config import CheckSettings, CurateSettings
     from distill.curation import policies
     from distill.curation.quality import column_names
+    from distill.settings import CheckSettings, CurateSettings
 
     page = (root / "docs" / "curation.md").read_text()
     checks, chosen = section(page, "Checks"), section(page, "Policies")

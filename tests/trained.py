@@ -7,9 +7,9 @@ from typing import Any
 from students import make_base
 
 from distill import layout
-from distill.config import StudentSettings
 from distill.dataset.tokenize import tokenize
 from distill.models import ModelRevision, resolve_folder
+from distill.students import StudentSettings
 from distill.training import checkpoint, sft
 
 SEED = 17

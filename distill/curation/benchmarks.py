@@ -6,10 +6,10 @@ read_questions("aime24", BenchmarkFile(path="aime24.jsonl", column="problem"))[0
 
 from pathlib import Path
 
-from distill.config import BenchmarkFile
 from distill.curation.phrases import Question
 from distill.errors import ConfigError, DataError
 from distill.problems.sources import file_rows
+from distill.settings import BenchmarkFile
 
 
 def read_questions(name: str, file: BenchmarkFile) -> list[Question]:

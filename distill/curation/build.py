@@ -13,7 +13,6 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
-from distill.config import CurateSettings
 from distill.curation import contamination, duplicates, policies, scan
 from distill.curation.benchmarks import read_questions
 from distill.curation.duplicates import Copy
@@ -25,6 +24,7 @@ from distill.problems.sources import GIVEN
 from distill.progress import waiting
 from distill.prompting import THINK_CLOSE, THINK_OPEN
 from distill.records import SCHEMA_VERSION
+from distill.settings import CurateSettings
 
 SCHEMA = Path(__file__).parent / "schema.sql"
 LIBRARIES = ("distill", "duckdb", "reasoning-gym", "math-verify", "rensa", "rapidfuzz")

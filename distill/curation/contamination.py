@@ -19,8 +19,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from distill.config import ContaminationSettings
 from distill.curation.phrases import Phrases, Question, folded, key_of, ngrams, numbers, operators, words
+from distill.settings import ContaminationSettings
 
 LENGTHS = {"ngram_8": 8, "ngram_13": 13}
 BLOCK = 3  # words in a row that two questions must share before their edit distance is taken

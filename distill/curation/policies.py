@@ -12,9 +12,9 @@ network.
 from pathlib import Path
 from typing import Any
 
-from distill.config import ExportSettings
 from distill.curation.store import ask, statements
 from distill.errors import ConfigError, DataError
+from distill.settings import ExportSettings
 
 FOLDER = Path(__file__).parent / "policies"
 OWN = Path("pipelines/policies")

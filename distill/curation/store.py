@@ -13,9 +13,9 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-from distill.config import CurateSettings
 from distill.errors import DataError, Incomplete
 from distill.records import SCHEMA_VERSION
+from distill.settings import CurateSettings
 
 Answer = tuple[list[str], list[tuple[Any, ...]]]  # the columns, the rows
 

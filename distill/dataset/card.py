@@ -9,12 +9,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from distill.config import ExportSettings, SamplingSettings
 from distill.curation import funnel, policies
 from distill.curation.inspect import visible
 from distill.curation.store import ask
 from distill.dataset import formats
 from distill.prompting import INSTRUCTION
+from distill.settings import ExportSettings, SamplingSettings
 
 TEMPLATE = Path(__file__).parent / "card.md.jinja"
 STAND_IN = "tiny-r1"

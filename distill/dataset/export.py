@@ -26,7 +26,6 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from distill.config import ExportSettings, SamplingSettings
 from distill.curation import policies
 from distill.curation.store import ask, open_store, within_means
 from distill.dataset import card, formats
@@ -34,6 +33,7 @@ from distill.dataset.formats import Format, Row
 from distill.errors import DataError
 from distill.progress import track
 from distill.records import SCHEMA_VERSION
+from distill.settings import ExportSettings, SamplingSettings
 
 MANIFEST = "manifest.json"
 ROWS_PER_FILE = 10_000  # of R1's chains, about 80 MB

@@ -11,9 +11,9 @@ end       it ends a turn with text that is no control token, so no server stops 
 from datetime import datetime
 from typing import Any
 
-from distill.config import TEMPLATES
 from distill.errors import DataError
 from distill.prompting import THINK_CLOSE, Message
+from distill.students import TEMPLATES
 
 PROBE = "ANSWER"  # stands for a turn when a template is asked what it writes around one
 FIXED_DATE = "26 Jul 2024"  # what Llama's templates say where no clock is

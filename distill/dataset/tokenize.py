@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from distill import layout
-from distill.config import StudentSettings
 from distill.dataset import audit, left_out
 from distill.dataset.chat import Chat, load_chat
 from distill.dataset.examples import IGNORED, Example, read_batches, read_examples, write_examples
 from distill.errors import DataError
 from distill.models import ModelRevision
+from distill.students import StudentSettings
 
 
 def tokenize(student: str, settings: StudentSettings, base: ModelRevision, seed: int) -> dict[str, Any]:

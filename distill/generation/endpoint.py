@@ -9,9 +9,9 @@ DISTILL_CONCURRENCY      requests in flight; by default the server's max_num_seq
 import os
 from dataclasses import dataclass, field
 
-from distill.config import ServerSettings
 from distill.errors import ConfigError
 from distill.models import ModelRevision, url_variable
+from distill.settings import ServerSettings
 
 
 @dataclass(frozen=True, slots=True)

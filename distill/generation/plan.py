@@ -12,9 +12,9 @@ the same answers give the same traces.
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from distill.config import GenerateSettings, SamplingSettings
 from distill.generation.cache import Entry, Slot
 from distill.records import FinishReason, Problem
+from distill.settings import GenerateSettings, SamplingSettings
 
 
 class Stop(StrEnum):

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from distill.config import SamplingSettings
 from distill.generation.cache import Answer
 from distill.models import ModelRevision, load_tokenizer
 from distill.prompting import (
@@ -25,6 +24,7 @@ from distill.prompting import (
     template_hash,
 )
 from distill.records import Problem, content_id
+from distill.settings import SamplingSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ whatever order and by however many processes they were asked for.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from distill.config import SamplingSettings
 from distill.errors import ConfigError, DataError, Incomplete, ServerError
 from distill.generation import request
 from distill.generation.cache import Entry, RequestCache, Slot
@@ -20,6 +19,7 @@ from distill.generation.stats import Stats
 from distill.generation.upstream import Fleet
 from distill.models import ModelRevision
 from distill.records import FinishReason, Problem, Sampling, Trace, content_id
+from distill.settings import SamplingSettings
 
 GRADED_AT_ONCE = 4096  # texts in memory
 PROBES = 3  # answers that show whether chains of thought come

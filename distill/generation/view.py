@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from distill import layout
-from distill.config import PriceSettings
 from distill.generation.stats import Stats
 from distill.progress import Tracker
+from distill.settings import PriceSettings
 
 WRITE_EVERY_S = 1.0
 

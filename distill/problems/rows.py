@@ -13,10 +13,10 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from distill.config import Columns, DatasetSource, FileSource
 from distill.errors import ConfigError, DataError
 from distill.prompting import LETTERS, render_choices
 from distill.records import Verifier, content_id
+from distill.settings import Columns, DatasetSource, FileSource
 from distill.verification.code import Tests
 
 

@@ -20,10 +20,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from distill.config import DatasetSource, FileSource, GymSource, Source
 from distill.errors import ConfigError, DataError
 from distill.problems.rows import Example, Reader
 from distill.records import Problem, Verifier, canonical_json, problem_id
+from distill.settings import DatasetSource, FileSource, GymSource, Source
 from distill.verification import tasks
 
 GYM_LICENCE = "Apache-2.0"

@@ -11,10 +11,11 @@ marked by `gold_verdict`, and is reported by source: a source may be wanted in s
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from distill.config import NAME, ProblemSettings, Source
+from distill.config import NAME
 from distill.errors import ConfigError
 from distill.problems.sources import GIVEN, Drawn, draw, normalised_prompt
 from distill.records import Outcome, Problem, Verifier
+from distill.settings import ProblemSettings, Source
 
 TRAIN = "train"
 

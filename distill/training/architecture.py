@@ -9,8 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from distill.config import StudentSettings
 from distill.models import ModelRevision
+from distill.students import StudentSettings
 
 
 def shape(base: ModelRevision, settings: StudentSettings) -> dict[str, Any]:

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from distill import layout
-from distill.config import StudentSettings
 from distill.dataset import probe
 from distill.dataset.examples import read_examples
 from distill.models import ModelRevision, looks_local
 from distill.prompting import INSTRUCTION
+from distill.students import StudentSettings
 from distill.training import merge
 from distill.training.architecture import shape
 from distill.training.sft import Trained

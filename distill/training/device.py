@@ -10,8 +10,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from distill.config import StudentSettings
 from distill.errors import ConfigError
+from distill.students import StudentSettings
 from distill.training.packing import Packs
 from distill.training.presets import Recipe
 from distill.training.rows import LengthBatches

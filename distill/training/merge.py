@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from distill.config import StudentSettings
 from distill.dataset.examples import Example
 from distill.errors import DataError
 from distill.models import ModelRevision
+from distill.students import StudentSettings
 
 PARITY_ROWS = 4
 PARITY_TOKENS = 1024  # of a reply: the logits of a whole long chain would not fit beside two models

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from distill import models
-from distill.config import StudentSettings
 from distill.errors import ConfigError, DataError
 from distill.models import ModelRevision
+from distill.students import StudentSettings
 from distill.training.architecture import shape
 
 INDEX = "model.safetensors.index.json"

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill.config import StudentSettings
 from distill.models import ModelRevision
+from distill.students import StudentSettings
 
 RESOLVED = ("learning_rate", "epochs", "batch_size", "warmup_ratio")
 LORA_EXPONENTS = {"qwen": 0.0775, "llama": 0.781}  # by the start of model_type

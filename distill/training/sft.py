@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from distill import layout
-from distill.config import StudentSettings
 from distill.errors import DataError
 from distill.models import ModelRevision
 from distill.progress import track
 from distill.records import content_id
+from distill.students import StudentSettings
 from distill.training import figures, preflight, presets
 from distill.training.architecture import model_config
 from distill.training.device import Batching, Placement, place, plan

@@ -14,9 +14,9 @@ from enum import StrEnum
 from functools import cache as once
 from typing import Any
 
-from distill.config import VerifySettings
 from distill.errors import DistillError
 from distill.records import Method, Outcome, content_id
+from distill.settings import VerifySettings
 from distill.verification import code, gym, pool, symbolic
 from distill.verification.cache import Cache, fingerprint
 from distill.verification.findings import Finding

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from distill.config import VerifySettings
 from distill.errors import DataError
 from distill.progress import track
 from distill.records import Extraction, Method, Outcome, Problem, Verdict, Verifier
+from distill.settings import VerifySettings
 from distill.verification import choice, code, engines, gym, math, tasks
 from distill.verification.cache import fingerprint
 from distill.verification.engines import Work

@@ -17,12 +17,13 @@ from importlib.resources import files
 from pathlib import Path
 
 from distill import models
-from distill.config import JudgeSettings, Params, SamplingSettings
+from distill.config import Params
 from distill.errors import ConfigError, DataError, DistillError
 from distill.generation.endpoint import Serving
 from distill.generation.sampler import sample_problems
 from distill.prompting import boxed_answers
 from distill.records import FinishReason, Method, Outcome, Problem, Trace, Verifier, problem_id
+from distill.settings import JudgeSettings, SamplingSettings
 from distill.verification.findings import Finding
 from distill.verification.grade import Case, Judge
 

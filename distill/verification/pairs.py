@@ -16,10 +16,10 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from distill.config import VerifySettings
 from distill.errors import DataError
 from distill.prompting import split_completion
 from distill.records import Extraction, FinishReason, Problem, TraceAnswer, Verifier
+from distill.settings import VerifySettings
 from distill.verification import choice, code, engines
 from distill.verification.engines import Work
 from distill.verification.extraction import Extracted

@@ -5,10 +5,10 @@ import pyarrow.parquet as pq
 import pytest
 from stores import SETTINGS, A, build, make_problem, make_trace, write_inputs
 
-from distill.config import BenchmarkFile, ContaminationSettings
 from distill.curation import inspect
 from distill.curation.benchmarks import read_questions
 from distill.errors import ConfigError, DataError
+from distill.settings import BenchmarkFile, ContaminationSettings
 
 QUESTION = "Problem a?"
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from distill.config import ContaminationSettings
 from distill.curation import contamination
 from distill.curation.phrases import Question, folded, key, numbers, operators, words
+from distill.settings import ContaminationSettings
 
 CASES = [
     json.loads(line)

@@ -3,10 +3,10 @@ from itertools import pairwise
 import pytest
 from stores import A, make_given, make_problem, make_store, make_trace
 
-from distill.config import ExportSettings
 from distill.curation import funnel, policies
 from distill.curation.store import ask, open_store
 from distill.errors import ConfigError, DataError
+from distill.settings import ExportSettings
 
 
 def pick(connection, policy="verified", seed=17, **caps):

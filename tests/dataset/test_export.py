@@ -7,10 +7,10 @@ import pytest
 from ruamel.yaml import YAML
 from stores import NAMES, A, B, C, make_given, make_problem, make_store, make_trace
 
-from distill.config import ExportSettings, SamplingSettings
 from distill.curation import policies
 from distill.dataset import card, export, formats
 from distill.errors import DataError
+from distill.settings import ExportSettings, SamplingSettings
 
 ALL = ["prompt_completion", "sharegpt", "alpaca"]
 SAMPLING = SamplingSettings(samples=3, temperature=0.8, top_p=0.95, max_tokens=640)

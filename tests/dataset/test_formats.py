@@ -6,8 +6,8 @@ from ruamel.yaml import YAML
 from stores import HOSTILE, A, make_given, make_store, make_trace
 
 from distill import layout
-from distill.config import ExportSettings, SamplingSettings
 from distill.dataset import export, formats
+from distill.settings import ExportSettings, SamplingSettings
 
 ALL = ["prompt_completion", "sharegpt", "alpaca"]
 SAMPLING = SamplingSettings(samples=3, temperature=0.8, top_p=0.95, max_tokens=640)

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from distill import layout
 from distill.cli import app
-from distill.config import ExportSettings, SamplingSettings
 from distill.dataset.export import export
 from distill.dataset.push import push
 from distill.errors import DataError, DistillError
+from distill.settings import ExportSettings, SamplingSettings
 
 TOKEN = "hf_this_is_a_secret"
 REPOSITORY = "me/chains"

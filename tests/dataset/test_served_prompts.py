@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from distill.config import ServerSettings
 from distill.dataset import probe
 from distill.dataset.chat import load_chat
 from distill.dataset.template_checks import CLOCKS, render_at
@@ -17,6 +16,7 @@ from distill.generation.endpoint import Serving
 from distill.generation.server import serve
 from distill.models import ModelRevision, resolve
 from distill.prompting import render_messages
+from distill.settings import ServerSettings
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "data" / "models"

@@ -8,12 +8,12 @@ import pytest
 from students import make_base, make_rows, write_dataset
 
 from distill import layout
-from distill.config import StudentSettings
 from distill.dataset import audit
 from distill.dataset.examples import draw_examples, read_examples
 from distill.dataset.tokenize import choose, describe, tokenize
 from distill.errors import DataError
 from distill.models import resolve, resolve_folder
+from distill.students import StudentSettings
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from fakes import TEACHER, FaultyTeacher
 
-from distill.config import SamplingSettings, ServerSettings
 from distill.generation import client, dispatch, upstream
 from distill.generation.endpoint import Serving
 from distill.generation.sampler import Sampled, sample_problems
 from distill.records import Problem
+from distill.settings import SamplingSettings, ServerSettings
 
 
 @pytest.fixture(autouse=True)

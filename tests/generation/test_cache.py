@@ -186,7 +186,7 @@ def test_a_longer_budget_asks_again_for_what_was_cut_and_going_back_is_free(run:
 SAMPLER = """
 import sys
 from fakes import TEACHER, make_problems
-from distill.config import SamplingSettings, ServerSettings
+from distill.settings import SamplingSettings, ServerSettings
 from distill.generation.endpoint import Serving
 from distill.generation.sampler import sample_problems
 sampling = SamplingSettings(samples=4, max_tokens=64)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from fakes import make_problems
 
-from distill.config import GenerateSettings, SamplingSettings
 from distill.generation.cache import Entry
 from distill.generation.plan import Course, Job, Rules, Stop
+from distill.settings import GenerateSettings, SamplingSettings
 
 (PROBLEM,) = make_problems(1)
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from fakes import TEACHER, make_problems
 
-from distill.config import RepetitionSettings, SamplingSettings, ServerSettings
 from distill.errors import ConfigError
 from distill.generation import endpoint
 from distill.generation.endpoint import Serving
 from distill.generation.request import context_of, recipe
 from distill.models import ModelRevision
+from distill.settings import RepetitionSettings, SamplingSettings, ServerSettings
 
 SAMPLING = SamplingSettings()
 

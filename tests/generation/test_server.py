@@ -17,7 +17,6 @@ import pytest
 from fakes import make_problem, make_problems
 
 from distill import models
-from distill.config import GenerateSettings, RepetitionSettings, SamplingSettings, ServerSettings
 from distill.errors import ServerError
 from distill.generation import server, upstream
 from distill.generation.cache import RequestCache
@@ -25,6 +24,7 @@ from distill.generation.endpoint import Serving
 from distill.generation.sampler import Sampled, sample_problems
 from distill.generation.server import Server
 from distill.models import ModelRevision
+from distill.settings import GenerateSettings, RepetitionSettings, SamplingSettings, ServerSettings
 
 SERVING = Serving("bfloat16", 1024, ServerSettings(max_num_seqs=8))
 FAKES = Path(__file__).parents[1] / "fakes.py"

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from fakes import PREFILLED, FaultyTeacher, make_problems
 
-from distill.config import GenerateSettings, PriceSettings, ServerSettings
 from distill.errors import ServerError
 from distill.generation import view
 from distill.generation.endpoint import Serving
@@ -14,6 +13,7 @@ from distill.generation.plan import Stop
 from distill.generation.sampler import Sampled, sample_problems
 from distill.models import ModelRevision
 from distill.records import Trace
+from distill.settings import GenerateSettings, PriceSettings, ServerSettings
 
 Sample = Callable[..., Sampled]
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from distill.config import Columns, DatasetSource, FileSource, GymSource
 from distill.errors import ConfigError, DataError
 from distill.problems.sources import load_source
 from distill.records import Verifier, problem_id
+from distill.settings import Columns, DatasetSource, FileSource, GymSource
 
 HASH_SENSITIVE = ("gsm_symbolic", "simple_equations", "leg_counting")  # they lean on sets, dicts and SymPy
 
@@ -41,7 +41,7 @@ def test_streams_differ_by_seed_split_and_source():
 
 def test_same_rows_in_every_process():
     code = (
-        "from distill.config import GymSource; from distill.problems.sources import load_source\n"
+        "from distill.settings import GymSource; from distill.problems.sources import load_source\n"
         f"for task in {HASH_SENSITIVE}:\n"
         "    for row in load_source('s', GymSource(kind='gym', task=task, n=20), 'train', 5): print(row)\n"
     )

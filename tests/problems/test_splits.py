@@ -4,11 +4,11 @@ import json
 import pytest
 
 from distill import shards
-from distill.config import FileSource, GymSource, ProblemSettings
 from distill.errors import ConfigError, DataError
 from distill.problems import splits
 from distill.problems.sources import normalised_prompt
 from distill.records import Outcome, Problem
+from distill.settings import FileSource, GymSource, ProblemSettings
 
 
 def small(n: int, **config) -> GymSource:

@@ -10,10 +10,10 @@ import pytest
 import workspace
 
 from distill import layout
-from distill.config import PriceSettings
 from distill.curation.store import open_store
 from distill.report import page
 from distill.report.summary import Summary, collect
+from distill.settings import PriceSettings
 
 ATTACKS = (
     "<script>alert(1)</script>",

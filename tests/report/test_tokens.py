@@ -8,13 +8,13 @@ import pytest
 from students import make_base, make_rows, make_tokenizer, write_dataset
 
 from distill import layout
-from distill.config import StudentSettings
 from distill.dataset.audit import CHECKS
 from distill.dataset.chat import chat_of, load_chat
 from distill.dataset.examples import Example, draw_examples
 from distill.dataset.tokenize import encode, tokenize
 from distill.models import resolve_folder
 from distill.report import tokens
+from distill.students import StudentSettings
 
 SETTINGS = StudentSettings(base="base", method="full", learning_rate=1e-3, max_length=400)
 ATTACK = "<script>alert(1)</script> é 数 𝔸 \u202egnp.exe \x07 \"'><img src=x onerror=alert(1)>"

@@ -18,10 +18,10 @@ from safetensors.torch import save_file
 from students import make_base, make_rows, write_dataset
 
 from distill import config, layout
-from distill.config import StudentSettings
 from distill.dataset.tokenize import tokenize
 from distill.errors import ConfigError, DataError, Incomplete
 from distill.models import ModelRevision, resolve_folder, write_revision
+from distill.students import StudentSettings
 from distill.training import checkpoint, launch, sft
 from distill.training.processes import fill
 from distill.training.shapes import read_shapes, require_shapes

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from distill.config import StudentSettings
 from distill.errors import ConfigError
+from distill.students import StudentSettings
 from distill.training.device import Batching, Placement, is_packed, micro_batch_size, plan
 from distill.training.packing import PackedRows, Packs, best_fit, spread
 from distill.training.presets import Recipe

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from distill.config import StudentSettings
 from distill.models import ModelRevision
+from distill.students import StudentSettings
 from distill.training.presets import PRESETS, preset_for, resolve
 
 OPENTHOUGHTS = "preset {}, OpenThoughts3"

@@ -11,10 +11,10 @@ import pytest
 from trained import Student, prepare, prepare_on
 
 from distill import layout, models
-from distill.config import ServerSettings
 from distill.dataset.examples import Example, read_examples
 from distill.generation.endpoint import Endpoint, Serving
 from distill.generation.server import serve
+from distill.settings import ServerSettings
 from distill.training.merge import log_probabilities
 
 pytestmark = [pytest.mark.serving, pytest.mark.training, pytest.mark.timeout(400)]

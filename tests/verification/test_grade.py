@@ -2,9 +2,9 @@ import dataclasses
 
 import pytest
 
-from distill.config import VerifySettings
 from distill.errors import DataError
 from distill.records import Outcome, Problem, Trace, problem_id
+from distill.settings import VerifySettings
 from distill.verification import cache, grade
 from distill.verification.findings import Finding
 

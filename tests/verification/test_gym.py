@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from distill.config import GymSource
 from distill.problems.sources import load_source
 from distill.records import Outcome, Problem
+from distill.settings import GymSource
 from distill.verification import gym, sandbox, tasks
 
 N = 12

@@ -8,9 +8,10 @@ import pytest
 import workspace
 from fakes import FaultyTeacher
 
-from distill.config import JudgeSettings, Params
+from distill.config import Params
 from distill.errors import DataError, DistillError
 from distill.records import Method, Outcome
+from distill.settings import JudgeSettings
 from distill.verification import grade, judge
 from distill.verification.grade import Case
 

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from distill.config import VerifySettings
 from distill.errors import DistillError
 from distill.records import Outcome
+from distill.settings import VerifySettings
 from distill.verification import answers, engines, math, pool, symbolic
 from distill.verification.findings import NeedsParser
 from distill.verification.structure import Shape, shape

@@ -4,8 +4,8 @@ import pytest
 from typer.testing import CliRunner
 
 from distill.cli import app
-from distill.config import VerifySettings
 from distill.errors import DataError
+from distill.settings import VerifySettings
 from distill.verification import sandbox
 from distill.verification.pairs import grade_lines
 
