@@ -68,10 +68,11 @@ def status() -> None:
 
 @app.command()
 def sql(query: str) -> None:
-    """Ask the store one question, read-only: distill sql "from funnel"."""
+    """Ask the store and the scores one question, read-only: "FROM funnel", or the name of a query of the report."""
     from distill.curation import inspect
+    from distill.report import numbers
 
-    inspect.print_query(layout.STORE, query)
+    inspect.print_answer(*numbers.answer(query))
 
 
 @app.command()

@@ -179,6 +179,7 @@ class Score:
     completion_tokens: int
     finish_reason: str
     extraction: str = Extraction.NONE
+    looped: bool = False
     schema_version: int = SCHEMA_VERSION
 
 

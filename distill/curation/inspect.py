@@ -1,6 +1,7 @@
 """What `distill sql` and `distill show` print. Model text is shown as text: its markup and control codes do nothing."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +51,13 @@ def show_trace(store: Path, trace: str) -> dict[str, Any]:
     return {name: value for name, value in zip(columns, row, strict=True) if name != "trace_id"}
 
 
-def print_query(store: Path, sql: str) -> None:
+def print_answer(columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
     """Print the answer to one question as a table."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
     from rich.text import Text
 
-    columns, rows = run_query(store, sql)
     table = Table(*(escape(visible(column)) for column in columns), box=None, header_style="bold")
     for row in rows:
         cells = (Text(_cell(value), justify="right" if isinstance(value, int | float) else "left") for value in row)

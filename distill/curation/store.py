@@ -7,8 +7,9 @@
 This module owns duckdb. The store is never the live sink of a run: one writer locks every reader out.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,47 @@ def open_store(store: Path) -> AbstractContextManager[Any]:
         connection.close()
         raise DataError(f"{store} is no store of this version of distill; `dvc repro -f curate` writes one")
     return connection
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A Python function that SQL may call, with the types of its arguments and of its result as DuckDB spells them."""
+
+    name: str
+    call: Callable[..., Any]
+    takes: tuple[str, ...]
+    gives: str
+
+
+@contextmanager
+def open_beside(store: Path, functions: Sequence[Function]) -> Iterator[Any]:
+    """A connection of its own, in memory, that sees a store too: tables that are made in it end with it.
+
+    Its owner calls `lock` when they are made. Raises `DataError` as `open_store` does.
+    """
+    import duckdb
+    from duckdb.func import SPECIAL
+
+    with open_store(store):
+        pass
+    with duckdb.connect(config={"memory_limit": READ_MEMORY}) as connection:
+        connection.execute(f"ATTACH {_quoted(str(store))} AS store (READ_ONLY)")
+        connection.execute("SET search_path = 'memory,store'")
+        for function in functions:
+            takes: list[Any] = [duckdb.dtype(name) for name in function.takes]
+            gives = duckdb.dtype(function.gives)
+            connection.create_function(function.name, function.call, takes, gives, null_handling=SPECIAL)
+        yield connection
+
+
+def lock(connection: Any) -> None:
+    """Let a connection reach no other file, no network and not its own settings from here on."""
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def ask(connection: Any, sql: str, parameters: Mapping[str, Any] | None = None) -> Answer:

@@ -13,6 +13,7 @@ WIDTH = 640
 LABEL = 150  # room for row labels on the left
 RIGHT = 70  # room for numbers on the right
 ROW = 26
+CLOSE = "</svg></div>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,15 @@ class Bar:
     high: float
     text: str
     kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a chart: its name, a class for its colour, and (x, y) points in the order of x."""
+
+    label: str
+    kind: str
+    points: list[tuple[float, float]]
 
 
 def intervals(bars: Sequence[Bar], low: float, high: float, zero: bool = False) -> Markup:
@@ -46,7 +56,7 @@ def intervals(bars: Sequence[Bar], low: float, high: float, zero: bool = False) 
             f'<circle cx="{x(bar.value)}" cy="{y}" r="5"/>'
             f'<text class="number" x="{WIDTH}" y="{y + 4}">{escape(bar.text)}</text></g>'
         )
-    return Markup("".join([*rows, "</svg></div>"]))
+    return Markup("".join([*rows, CLOSE]))
 
 
 def amounts(bars: Sequence[Bar]) -> Markup:
@@ -60,28 +70,48 @@ def amounts(bars: Sequence[Bar]) -> Markup:
             f'<rect x="{LABEL}" y="{y + 4}" width="{max(width, 1):.1f}" height="{ROW - 8}" rx="2"/>'
             f'<text class="number" x="{WIDTH}" y="{y + 17}">{escape(bar.text)}</text></g>'
         )
-    return Markup("".join([*rows, "</svg></div>"]))
+    return Markup("".join([*rows, CLOSE]))
 
 
-def curve(points: Sequence[tuple[float, float]], label: str) -> Markup:
-    """A line through (step, value) points, with the ends of both axes named."""
-    if len(points) < 2:
+def lines(series: Sequence[Line], unit: str, percent: bool) -> Markup:
+    """Lines through (x, y) points, each named at its end; with `percent` y goes from 0 to 100 %."""
+    points = [point for line in series for point in line.points]
+    if len({x for x, _ in points}) < 2:
         return Markup("")
-    left, top, bottom = 40, 10, 150
-    xs, ys = [x for x, _ in points], [y for _, y in points]
-    x_span, y_span = (max(xs) - min(xs)) or 1, (max(ys) - min(ys)) or 1
+    left, right, top, bottom = 44, WIDTH - LABEL, 12, 190
+    x_low, x_high = min(x for x, _ in points), max(x for x, _ in points)
+    y_low, y_high = (0.0, 1.0) if percent else (min(y for _, y in points), max(y for _, y in points))
 
-    def at(point: tuple[float, float]) -> str:
-        x = left + (point[0] - min(xs)) / x_span * (WIDTH - left - 10)
-        return f"{x:.1f},{top + (max(ys) - point[1]) / y_span * (bottom - top):.1f}"
+    def at(x: float, y: float) -> tuple[float, float]:
+        share = (y_high - y) / ((y_high - y_low) or 1)
+        return round(left + (x - x_low) / (x_high - x_low) * (right - left), 1), round(top + share * (bottom - top), 1)
 
-    path = " ".join(at(point) for point in points)
-    return Markup(
-        f'{_svg_open(180)}<polyline class="curve" points="{path}"/>'
-        f'<text x="0" y="{top + 6}">{max(ys):.2f}</text><text x="0" y="{bottom + 4}">{min(ys):.2f}</text>'
-        f'<text x="{left}" y="174">step {xs[0]:g}</text><text class="number" x="{WIDTH}" y="174">{xs[-1]:g}</text>'
-        f"<title>{escape(label)}</title></svg></div>"
-    )
+    drawn = [_svg_open(bottom + 34)]
+    for step in range(5):
+        value = y_low + (y_high - y_low) * step / 4
+        y = at(x_low, value)[1]
+        text = f"{100 * value:.0f} %" if percent else f"{value:.2f}"
+        drawn.append(
+            f'<line class="grid" x1="{left}" x2="{right}" y1="{y}" y2="{y}"/><text x="0" y="{y + 4}">{text}</text>'
+        )
+    for line, label_y in zip(series, _apart([at(*line.points[-1])[1] for line in series]), strict=True):
+        path = " ".join("{},{}".format(*at(*point)) for point in line.points)
+        drawn.append(
+            f'<g class="{line.kind}"><polyline class="curve" points="{path}"/>'
+            f'<text x="{right + 8}" y="{label_y + 4}">{escape(line.label)}</text></g>'
+        )
+    drawn.append(f'<text x="{left}" y="{bottom + 22}">{x_low:,.0f}</text>')
+    drawn.append(f'<text class="number" x="{right}" y="{bottom + 22}">{x_high:,.0f} {unit}</text>')
+    return Markup("".join([*drawn, CLOSE]))
+
+
+def _apart(heights: Sequence[float], least: float = 15) -> list[float]:
+    """The heights of labels, moved down where two would touch."""
+    placed: dict[int, float] = {}
+    below = -least
+    for index in sorted(range(len(heights)), key=lambda index: heights[index]):
+        below = placed[index] = max(heights[index], below + least)
+    return [placed[index] for index in range(len(heights))]
 
 
 def histogram(groups: Sequence[tuple[str, Sequence[int]]], n_bins: int = 24) -> Markup:
@@ -92,20 +122,26 @@ def histogram(groups: Sequence[tuple[str, Sequence[int]]], n_bins: int = 24) -> 
     low, high = min(values), max(values) + 1
     width = (high - low) / n_bins
     counts = [
-        [sum(low + i * width <= v < low + (i + 1) * width for v in group) for i in range(n_bins)] for _, group in groups
+        (kind, [sum(low + i * width <= v < low + (i + 1) * width for v in group) for i in range(n_bins)])
+        for kind, group in groups
     ]
-    most = max(max(row) for row in counts) or 1
-    column = (WIDTH - 20) / n_bins
+    return columns(counts, f"{low}", f"{high - 1} tokens")
+
+
+def columns(groups: Sequence[tuple[str, Sequence[int]]], start: str, end: str) -> Markup:
+    """Counts of each kind, bin by bin, drawn one over the other; what the first bin starts and the last ends with."""
+    most = max((count for _, counts in groups for count in counts), default=1) or 1
+    width = (WIDTH - 20) / max(len(groups[0][1]), 1)
     rows = [_svg_open(180)]
-    for (kind, _), row in zip(groups, counts, strict=True):
-        for index, count in enumerate(row):
+    for kind, counts in groups:
+        for index, count in enumerate(counts):
             height = 140 * count / most
             rows.append(
-                f'<rect class="{kind}" x="{10 + index * column:.1f}" y="{150 - height:.1f}" '
-                f'width="{column - 2:.1f}" height="{height:.1f}"/>'
+                f'<rect class="{kind}" x="{10 + index * width:.1f}" y="{150 - height:.1f}" '
+                f'width="{width - 2:.1f}" height="{height:.1f}"/>'
             )
-    ends = f'<text x="10" y="172">{low}</text><text class="number" x="{WIDTH - 10}" y="172">{high - 1} tokens</text>'
-    return Markup("".join([*rows, ends, "</svg></div>"]))
+    ends = f'<text x="10" y="172">{start}</text><text class="number" x="{WIDTH - 10}" y="172">{end}</text>'
+    return Markup("".join([*rows, ends, CLOSE]))
 
 
 def _svg_open(height: float) -> str:

@@ -1,4 +1,4 @@
-"""The page: one HTML file that works from disk. No script, no address outside itself, and a policy that forbids both.
+"""The page: one HTML file that works from disk and names no address outside itself, under a policy that forbids any.
 
 Model text is hostile: it enters through jinja2 with autoescape on, and the content security policy allows one style
 sheet, named by its hash, and nothing else.
@@ -12,38 +12,25 @@ from typing import Any
 from markupsafe import Markup
 
 from distill import layout
-from distill.report import charts
-from distill.report.charts import Bar
-from distill.report.summary import ALL, Summary
+from distill.report import cells, figures
+from distill.report.summary import ALL, Summary, shown
 
 TEMPLATES = Path(__file__).parent / "templates"
-EXAMPLES = """
-SELECT
-    j.id AS trace, j.source, p.prompt, x.reasoning AS chain, x.answer_text AS answer, x.text,
-    j.answer AS reference, j.verdict, j.reason, j.extracted, j.evidence, j.completion_tokens AS tokens
-FROM judged j JOIN problems p ON p.id = j.problem_id JOIN texts x ON x.trace_id = j.id
-WHERE (j.reason IS NULL) = $kept
-ORDER BY md5($seed || j.id) LIMIT $n
-"""
-LENGTHS = "SELECT completion_tokens FROM judged WHERE (reason IS NULL) = $kept"
 
 
 def render(summary: Summary, store: Any) -> str:
-    """The page as text, from the numbers and an open store."""
+    """The page as text, from the numbers and the connection they came from."""
+    tables = summary.tables
     return fill(
         "page.html.jinja",
         summary=summary,
-        models=[(row.model, row.role) for row in summary.scores if row.benchmark == ALL],
-        score_chart=_score_chart(summary),
-        gain_chart=_gain_chart(summary),
-        funnel_chart=_funnel_chart(summary),
-        length_chart=charts.histogram([("rejected", _lengths(store, False)), ("kept", _lengths(store, True))]),
-        trainings=_trainings(summary),
-        generate=summary.metrics.get("generate", {"tokens_per_second": None}),
-        tokens_per_kept=summary.tokens_per_kept_trace(),
-        usd_per_kept=summary.usd_per_kept_trace(),
-        kept=_examples(store, True, summary),
-        rejected=_examples(store, False, summary),
+        tables=tables,
+        figures=figures.draw(summary),
+        losses={student: figures.loss(tables["losses"], student) for student in summary.students},
+        audits={student: summary.metrics.get(f"tokenize_{student}", {}) for student in summary.students},
+        number=lambda name, row, column, shape: cells.cell(tables[name], row, column, shape),
+        shown=shown,
+        ALL=ALL,
     )
 
 
@@ -55,54 +42,6 @@ def fill(template: str, **values: Any) -> str:
     css = (TEMPLATES / "page.css").read_text()
     css_hash = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
     return environment.get_template(template).render(css=Markup(css), css_hash=css_hash, **values)
-
-
-def _score_chart(summary: Summary) -> Markup:
-    rows = [row for row in summary.scores if row.benchmark == ALL]
-    bars = [
-        Bar(row.model, e.mean, e.low, e.high, f"{100 * e.mean:.1f}", row.role) for row in rows for e in [row.estimate]
-    ]
-    return charts.intervals(bars, 0.0, 1.0)
-
-
-def _gain_chart(summary: Summary) -> Markup:
-    gains = [(f"{gain.student}, {gain.benchmark}", gain.difference) for gain in summary.gains]
-    bars = [Bar(label, d.mean, d.low, d.high, f"{100 * d.mean:+.1f}", "student") for label, d in gains]
-    low = min(-0.1, *(d.low for _, d in gains))
-    return charts.intervals(bars, low, max(0.5, *(d.high for _, d in gains)), zero=True)
-
-
-def _funnel_chart(summary: Summary) -> Markup:
-    """What entered each step, and under it what each reason took out."""
-    bars = []
-    for step in summary.funnel["steps"]:
-        kind = "rejected" if step["reason"] else "kept" if step["step"] == "kept" else "teacher"
-        label = f"– {step['reason']}" if step["reason"] else step["step"]
-        bars.append(Bar(label, abs(step["n"]), 0, 0, f"{abs(step['n']):,}", kind))
-    return charts.amounts(bars)
-
-
-def _trainings(summary: Summary) -> list[tuple[str, dict[str, Any]]]:
-    """Each student's training metrics, with its loss curve drawn."""
-    found = []
-    for student in summary.students:
-        metrics = summary.metrics.get(f"train_{student}", {})
-        missing = {"rows": "?", "steps": "?", "tokens_per_second": None, "parity": None}
-        chart = charts.curve([(step, loss) for step, loss in metrics.get("loss", [])], f"loss of {student}")
-        found.append((student, missing | metrics | {"chart": chart}))
-    return found
-
-
-def _lengths(store: Any, kept: bool) -> list[int]:
-    return [row[0] for row in store.execute(LENGTHS, {"kept": kept}).fetchall()]
-
-
-def _examples(store: Any, kept: bool, summary: Summary) -> list[dict[str, Any]]:
-    """A seeded choice of traces with everything that is known of them."""
-    wanted = {"kept": kept, "seed": str(summary.params.seed), "n": summary.params.report.examples}
-    result = store.execute(EXAMPLES, wanted)
-    columns = [column[0] for column in result.description]
-    return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
 
 
 def write(summary: Summary, store: Any) -> Path:

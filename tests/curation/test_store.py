@@ -286,7 +286,7 @@ def test_printed_text_commands_no_terminal(tmp_path, capsys):
     trace = make_trace(A, 0, "\x1b[2J [red]x[/red] \x07\x9b", "[/] <b>")
     path = make_store(tmp_path, [(trace, "correct")])
     inspect.print_trace(path, trace.id)
-    inspect.print_query(path, "SELECT reasoning, 1234 AS n, NULL AS nothing FROM texts")
+    inspect.print_answer(*inspect.run_query(path, "SELECT reasoning, 1234 AS n, NULL AS nothing FROM texts"))
     printed = capsys.readouterr().out
     assert "\x1b[2J" not in printed
     assert not set("\x07\x9b") & set(printed)
