@@ -42,6 +42,19 @@ def model(tmp_path: Path) -> ModelRevision:
     return ModelRevision("teacher", "models/small", str(tmp_path), "sha256:0")
 
 
+def alive() -> set[psutil.Process]:
+    """The processes below this one; earlier tests have left pools and their helpers there."""
+    return {p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE}
+
+
+@pytest.fixture
+def none_left() -> Iterator[None]:
+    """No process that a test has started outlives it."""
+    before = alive()
+    yield
+    assert not alive() - before
+
+
 def option(command: list[str], name: str) -> str:
     return command[command.index(name) + 1]
 
@@ -98,7 +111,7 @@ def test_a_start_that_fails_is_one_sentence(
 
 
 @pytest.fixture
-def mortal(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+def mortal(none_left: None, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """In place of vLLM a server that dies after so many answers, one number per start; the last one stays."""
     monkeypatch.delenv("DISTILL_TEACHER_URL", raising=False)
     monkeypatch.setattr(upstream, "FIRST_BACKOFF_S", 0.01)
@@ -108,8 +121,7 @@ def mortal(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     )
     monkeypatch.setattr("distill.generation.request.load_tokenizer", lambda _: None)
     monkeypatch.setenv("PYTHONPATH", str(FAKES.parents[1]))
-    yield lives
-    assert not [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+    return lives
 
 
 def ask(model: ModelRevision, n_problems: int) -> Sampled:
@@ -226,7 +238,9 @@ def test_an_option_that_vllm_does_not_know_is_one_sentence(
 @pytest.mark.serving
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("victim", ["vllm.entrypoints.openai.api_server", "VLLM::EngineCore"])
-def test_vllm_killed_in_mid_run_loses_nothing(victim: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vllm_killed_in_mid_run_loses_nothing(
+    victim: str, root: Path, none_left: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = root / "data/models/tiny-r1"
     if not (folder / "config.json").exists():
         pytest.skip(f"{folder} is not here; `make models` makes it")
@@ -246,7 +260,6 @@ def test_vllm_killed_in_mid_run_loses_nothing(victim: str, root: Path, monkeypat
     assert sampled.stats.restarts == 1
     assert len(sampled.traces) == sampled.stats.sampled == 120
     assert len({trace.text for trace in sampled.traces}) > 60
-    assert not [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
 
 
 @pytest.mark.serving
