@@ -22,7 +22,7 @@ from distill.config import Params
 from distill.curation import store
 from distill.curation.store import Function
 from distill.errors import DataError
-from distill.evaluation import statistics, votes
+from distill.evaluation import repeats, statistics
 
 HERE = Path(__file__).parent
 QUERIES = HERE / "queries"
@@ -38,9 +38,10 @@ FUNCTIONS = (
     Function("paired_difference", lambda a, b: asdict(statistics.paired_difference(a, b)), (SHARES,) * 2, DIFFERENCE),
     Function("holm", statistics.holm, (SHARES,), SHARES),
     Function("gap_closed", lambda b, s, t: asdict(statistics.gap_closed(b, s, t)), (SHARES,) * 3, GAP),
-    Function("pass_at_k", statistics.pass_at_k, (COUNTS, COUNTS, "INTEGER"), "DOUBLE"),
-    Function("g_pass_at_k", statistics.g_pass_at_k, (COUNTS, COUNTS, "INTEGER", "DOUBLE"), "DOUBLE"),
-    Function("maj_at_k", votes.maj_at_k, ("VARCHAR[]", "BOOLEAN[]", "INTEGER"), "DOUBLE"),
+    Function("pass_at_k", repeats.pass_at_k, (COUNTS, COUNTS, "INTEGER"), "DOUBLE"),
+    Function("g_pass_at_k", repeats.g_pass_at_k, (COUNTS, COUNTS, "INTEGER", "DOUBLE"), "DOUBLE"),
+    Function("mg_pass_at_k", repeats.mg_pass_at_k, (COUNTS, COUNTS, "INTEGER"), "DOUBLE"),
+    Function("maj_at_k", repeats.maj_at_k, ("VARCHAR[]", "BOOLEAN[]", "INTEGER"), "DOUBLE"),
 )
 
 
