@@ -63,14 +63,15 @@ def _section(summary: Summary, student: str) -> str:
         gain = summary.difference(student, benchmark)
         scores = " | ".join(f"{100 * row['mean']:.1f} ± {100 * row['se']:.1f}" for row in rows)
         interval = f"{100 * gain['mean']:+.1f} ({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f})"
-        lines.append(f"| {benchmark} | {rows[1]['n']} × {rows[1]['k']} | {scores} | {interval} | {p_value(gain['p'])} |")
+        asked = f"{rows[1]['n']} × {rows[1]['k']}"
+        lines.append(f"| {benchmark} | {asked} | {scores} | {interval} | {p_value(gain['p'])} |")
     sampling = summary.params.evaluate
     return "\n".join(
         [
             *lines,
             "",
-            "pass@1 in percent ± standard error, clustered by problem; n problems with k samples each, at temperature "
-            f"{sampling.temperature:g}, top-p {sampling.top_p:g} and at most {sampling.max_tokens:,} tokens, base, student "
-            "and teacher in one harness. What the verifier abstained from counts as wrong.",
+            "pass@1 in percent ± standard error, clustered by problem; n problems with k samples each, at "
+            f"temperature {sampling.temperature:g}, top-p {sampling.top_p:g} and at most {sampling.max_tokens:,} tokens, "
+            "base, student and teacher in one harness. What the verifier abstained from counts as wrong.",
         ]
     )

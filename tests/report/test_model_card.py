@@ -12,7 +12,8 @@ from distill.report import model_card
 from distill.report.summary import Summary, collect
 from distill.training import checkpoint
 
-SHIPPED = f"---\nlibrary_name: transformers\ntags: [reasoning]\n---\n\n# tiny_qwen\n\nHow it was made.\n\n{model_card.PROMISE}\n"
+FRONT = "---\nlibrary_name: transformers\ntags: [reasoning]\n---\n"
+SHIPPED = f"{FRONT}\n# tiny_qwen\n\nHow it was made.\n\n{model_card.PROMISE}\n"
 
 
 @pytest.fixture
@@ -45,6 +46,6 @@ def test_the_card_that_ships_makes_the_promise() -> None:
 
 def test_a_student_without_a_card_is_named(summary: Summary) -> None:
     with pytest.raises(
-        DataError, match=r"data/students/tiny_qwen/README.md is missing; `dvc repro -f train@tiny_qwen`"
+        DataError, match=r"data/students/tiny_qwen/README.md is missing; `dvc repro -f train"
     ):
         model_card.write(summary, "tiny_qwen")
