@@ -71,7 +71,7 @@ def _section(summary: Summary, student: str) -> str:
             *lines,
             "",
             "pass@1 in percent ± standard error, clustered by problem; n problems with k samples each, at "
-            f"temperature {sampling.temperature:g}, top-p {sampling.top_p:g} and at most {sampling.max_tokens:,} tokens, "
+            f"temperature {sampling.temperature:g}, top-p {sampling.top_p:g}, at most {sampling.max_tokens:,} tokens, "
             "base, student and teacher in one harness. What the verifier abstained from counts as wrong.",
         ]
     )
