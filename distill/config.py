@@ -5,6 +5,8 @@ name:
 
     params.yaml: students.tiny_qwen.learning_rte is not a known key; did you mean learning_rate?
 
+A split of `problems.eval` may be the name of a benchmark, a file of `pipelines/benchmarks/`; `benchmarks` reads it.
+
 Values that decide *what* is computed live here, and DVC watches them. Where things run (endpoints, keys,
 concurrency) comes from the environment, see `distill.generation.endpoint`; the `serving` block is placement
 too: DVC does not watch it.
@@ -20,6 +22,8 @@ from pydantic_core import ErrorDetails
 
 from distill.errors import ConfigError
 from distill.settings import (
+    Benchmark,
+    BenchmarkUse,
     CurateSettings,
     EvaluateSettings,
     ExportSettings,
@@ -36,6 +40,7 @@ from distill.students import StudentSettings
 
 PARAMS_FILE = Path("params.yaml")
 PROFILES = Path("pipelines/profiles")
+BENCHMARKS = Path("pipelines/benchmarks")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # DVC's -S and params: break on dots and dashes
 
 
@@ -85,16 +90,55 @@ class Params(Settings):
 
 def load(path: Path = PARAMS_FILE) -> Params:
     """Read and check a params file. Raises `ConfigError` with one sentence on its first fault."""
+    if not path.exists():
+        raise ConfigError(f"{path} is missing; run from the repository's root, or `distill use laptop` writes one")
+    params = parse(_read_yaml(path), str(path))
+    benchmarks(params.problems, str(path))
+    return params
+
+
+def benchmarks(problems: ProblemSettings, where: str = "params.yaml") -> dict[str, Benchmark]:
+    """Every evaluation split as a benchmark, its file read; `where` names the params file in errors.
+
+    Raises `ConfigError` for a name without a file, and for the first fault of a file.
+    """
+    return {
+        split: _benchmark(given, f"{where}: problems.eval.{split}")
+        if isinstance(given, BenchmarkUse)
+        else Benchmark(what="given in params", licence="unknown", sources=given)
+        for split, given in problems.eval.items()
+    }
+
+
+def _benchmark(use: BenchmarkUse, where: str) -> Benchmark:
+    """A benchmark's file, with what this run wants of it put in."""
+    there = {path.stem: path for path in sorted(BENCHMARKS.glob("*.yaml"))}
+    if use.benchmark not in there:
+        close = difflib.get_close_matches(use.benchmark, there, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"it holds {', '.join(there) or 'none'}"
+        raise ConfigError(f"{where} names {use.benchmark!r}, but {BENCHMARKS} has no such file; {hint}")
+    path = there[use.benchmark]
+    try:
+        benchmark = Benchmark.model_validate(_read_yaml(path))
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {_describe(error.errors()[0])}") from None
+    sources = {}
+    for name, source in benchmark.sources.items():
+        unsaid = "licence" in type(source).model_fields and "licence" not in source.model_fields_set
+        licence = {"licence": benchmark.licence} if unsaid else {}
+        sources[name] = source.model_copy(update=licence | ({"n": use.n} if use.n else {}))
+    return benchmark.model_copy(update={"sources": sources, "samples": use.samples or benchmark.samples})
+
+
+def _read_yaml(path: Path) -> Any:
+    """A YAML file's content. Raises `ConfigError` where it has none."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
-    if not path.exists():
-        raise ConfigError(f"{path} is missing; run from the repository's root, or `distill use laptop` writes one")
     try:
-        tree = YAML(typ="safe").load(path)  # YAML 1.2, as DVC reads it: 2e-4 is a number
+        return YAML(typ="safe").load(path)  # YAML 1.2, as DVC reads it: 2e-4 is a number
     except YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {_one_line(str(error))}") from error
-    return parse(tree, str(path))
 
 
 def use_profile(name: str, overwrite: bool = False) -> None:
@@ -123,7 +167,7 @@ def parse(tree: Any, where: str = "params") -> Params:
 
 def _describe(error: ErrorDetails) -> str:
     """One sentence for one pydantic error, with the key's full name and the value."""
-    parts = [str(part) for part in error["loc"] if part not in ("gym", "file", "dataset")]
+    parts = [str(part) for part in error["loc"] if part not in ("gym", "file", "dataset", "(name)", "(sources)")]
     key, kind = ".".join(parts), error["type"]
     if kind == "extra_forbidden":
         return f"{key} is not a known key{_suggestion(parts)}"

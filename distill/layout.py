@@ -8,6 +8,7 @@ REVISIONS = DATA / "revisions"  # models: one JSON per model, its exact revision
 TRAIN_PROBLEMS = DATA / "problems" / "train.parquet"  # problems
 GIVEN_PROBLEMS = DATA / "problems" / "given.parquet"  # problems: those that come with their responses
 EVAL_PROBLEMS = DATA / "problems" / "eval"  # problems: one Parquet file per split
+BENCHMARKS = DATA / "benchmarks.json"  # problems: how each split is sampled, where its benchmark says so
 TRACES = DATA / "traces"  # generate: Parquet shards
 SAMPLING = DATA / "sampling.parquet"  # generate: why each problem was asked no more
 VERDICTS = DATA / "verdicts"  # verify: Parquet shards

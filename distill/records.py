@@ -6,7 +6,7 @@ re-does only what it changes. A row of each, shortened:
     Problem  id=9f31… source=gcd prompt="Find the Greatest…" answer="12" verifier=gym
     Trace    id=c07a… problem_id=9f31… sample_index=0 reasoning="98 = 58 * 1 + 40…" finish_reason=stop
     Verdict  trace_id=c07a… verdict=correct extracted="12" method=exact
-    Score    trace_id=c07a… model=tiny_qwen benchmark=easy problem_id=9f31… verdict=correct
+    Score    trace_id=c07a… model=tiny_qwen benchmark=easy problem_id=9f31… verdict=correct extracted="12" answer="12"
 
 Rows hold nothing that differs between two runs over the same answers (no clock, no latency), so their
 Parquet exports are byte-identical; what was measured of a run is in `data/metrics/`.
@@ -167,7 +167,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """One graded sample of one model on one benchmark."""
+    """One graded sample of one model on one benchmark, with all that its report is computed from.
+
+    `extracted` is the answer as the model spelled it, `answer` the reference; of multiple choice both are letters.
+    `looped` says that the text repeats itself: the server ended it for that, or its end is found to.
+    """
 
     trace_id: str
     model: str
@@ -179,6 +183,11 @@ class Score:
     completion_tokens: int
     finish_reason: str
     extraction: str = Extraction.NONE
+    source: str = ""
+    domain: str = ""
+    answer: str = ""
+    method: str = Method.NONE
+    prompt_tokens: int = 0
     looped: bool = False
     schema_version: int = SCHEMA_VERSION
 

@@ -5,7 +5,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from distill.records import Verifier
 
@@ -36,11 +36,13 @@ class Columns(Settings):
     """Which columns of a data set hold what.
 
     `options` (of multiple choice) is one column that holds all, or the names of several; `tests` (of code) holds
-    `inputs` and `outputs` as APPS spells them.
+    `inputs` and `outputs` as APPS spells them. With `answer_after` the answer is what follows the last such mark, as
+    `####` in GSM8K.
     """
 
     prompt: str = "prompt"
     answer: str = "answer"
+    answer_after: Annotated[str, Field(min_length=1)] | None = None
     options: str | list[str] | None = None
     tests: str | None = None
 
@@ -58,7 +60,10 @@ class FileSource(Settings):
 
 
 class DatasetSource(Settings):
-    """Problems in a data set that `datasets.load_dataset` opens: a folder, or a hub id at a pinned revision."""
+    """Problems in a data set that `datasets.load_dataset` opens: a folder, or a hub id at a pinned revision.
+
+    A revision that is no commit (none, a branch, a tag) is looked up once, and its commit is in every row's `origin`.
+    """
 
     kind: Literal["dataset"]
     path: str
@@ -73,14 +78,62 @@ class DatasetSource(Settings):
 
 
 Source = Annotated[GymSource | FileSource | DatasetSource, Field(discriminator="kind")]
+Sources = Annotated[dict[str, Source], Field(min_length=1)]
+
+
+class Benchmark(Settings):
+    """A file of `pipelines/benchmarks/`: an evaluation split, and how it is asked and sampled.
+
+    `licence` is that of every source that names none. `samples` and `answer_line` stand in for those of `evaluate`.
+    """
+
+    what: Annotated[str, Field(min_length=1)]
+    licence: Annotated[str, Field(min_length=1)]
+    sources: Sources
+    prompt: str = "{problem}"  # the wording around every problem
+    samples: Positive | None = None
+    answer_line: bool | None = None
+
+    @field_validator("prompt")
+    @classmethod
+    def wording_has_a_place(cls, prompt: str) -> str:
+        """Without its place in the wording, no problem would be asked."""
+        if "{problem}" not in prompt:
+            raise ValueError(f"the wording {prompt!r} lacks {{problem}}, where each problem goes")
+        return prompt
+
+
+class BenchmarkUse(Settings):
+    """A benchmark by the name of its file; `samples`, and the first `n` problems of each source, as this run wants."""
+
+    benchmark: str
+    samples: Positive | None = None
+    n: Positive | None = None
+
+
+def _form(split: Any) -> str:
+    """How a split is written: by name, or as its sources."""
+    by_name = isinstance(split, BenchmarkUse) or (isinstance(split, dict) and "benchmark" in split)
+    return "(name)" if by_name else "(sources)"
+
+
+def _named(split: Any) -> Any:
+    return {"benchmark": split} if isinstance(split, str) else split
+
+
+Split = Annotated[
+    Annotated[BenchmarkUse, Tag("(name)")] | Annotated[Sources, Tag("(sources)")],
+    Discriminator(_form),
+    BeforeValidator(_named),
+]
 
 
 class ProblemSettings(Settings):
-    """Where problems come from: sources by name for training, and for each evaluation split."""
+    """Where problems come from: sources by name for training; for each evaluation split too, or a benchmark's name."""
 
-    train: Annotated[dict[str, Source], Field(min_length=1)]
+    train: Sources
     given: dict[str, FileSource | DatasetSource] = {}  # prompts with responses: no teacher is asked, nothing is graded
-    eval: Annotated[dict[str, dict[str, Source]], Field(min_length=1)]
+    eval: Annotated[dict[str, Split], Field(min_length=1)]
 
     @model_validator(mode="after")
     def sources_have_one_meaning(self) -> "ProblemSettings":
@@ -165,7 +218,7 @@ class GenerateSettings(SamplingSettings):
 
 
 class EvaluateSettings(SamplingSettings):
-    """How every model is sampled on the evaluation problems.
+    """How every model is sampled on the evaluation problems; a benchmark's file may say `samples` and `answer_line`.
 
     With `answer_line`, a last line like `Answer: 12` counts where a text has no box; scores record which it was.
     """

@@ -16,6 +16,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -38,6 +39,24 @@ def make_problem(prompt: str, answer: str) -> Problem:
     return Problem(id=identity, source="test", domain="math", prompt=prompt, answer=answer, verifier="math")
 
 
+@dataclass(frozen=True)
+class Reply:
+    """What a script prescribes for one request; `fault` is what goes out in place of the text."""
+
+    text: str = ""
+    finish_reason: str = "stop"
+    tokens: int = 10
+    fault: str | None = None
+
+    def json(self, question: str) -> dict[str, Any]:
+        """As an OpenAI-compatible server says it."""
+        message = {"role": "assistant", "content": self.text}
+        return {
+            "choices": [{"index": 0, "message": message, "finish_reason": self.finish_reason}],
+            "usage": {"prompt_tokens": len(question.split()), "completion_tokens": self.tokens},
+        }
+
+
 class FaultyTeacher:
     """`faults` are used up one per request, in order; then every request is answered.
 
@@ -55,6 +74,7 @@ class FaultyTeacher:
         self.away_s = 0.3
         self.reasons = True  # without it, answers hold no chain
         self.says: Callable[[str], str] | None = None  # what it answers to a question, in place of a number
+        self.script: Callable[[dict[str, Any]], Reply] | None = None  # what it does with a request, by its body
         self.refuses = ""  # a word: every question that holds it is answered with 400
         self.served: Counter[tuple[str, int]] = Counter()
         self.requests: list[dict[str, Any]] = []
@@ -180,6 +200,8 @@ def _handler_of(teacher: FaultyTeacher) -> type[BaseHTTPRequestHandler]:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if teacher.dead:
                 return self.reset()
+            if self.path == "/tokenize":  # only vLLM has it
+                return self.send(404, {"error": {"message": "no such page"}})
             with teacher.lock:
                 teacher.requests.append(body)
                 teacher.headers.append(dict(self.headers))
@@ -188,8 +210,10 @@ def _handler_of(teacher: FaultyTeacher) -> type[BaseHTTPRequestHandler]:
             question = question_of(body)
             if teacher.refuses and teacher.refuses in question:
                 return self.send(400, {"error": {"message": "the prompt does not fit"}})
+            scripted = teacher.script(body) if teacher.script else None
+            fault = fault or (scripted.fault if scripted else None)
             if fault in (None, "fine"):
-                reply = answer(body, teacher.splits_reasoning)
+                reply = scripted.json(question) if scripted else answer(body, teacher.splits_reasoning)
                 if not teacher.reasons:
                     reply["choices"][0]["message"]["content"] = "42"
                 if teacher.says:

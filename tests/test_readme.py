@@ -112,6 +112,26 @@ def test_curation_page_is_the_code(root: Path) -> None:
     assert f"`common: {CurateSettings().contamination.common}`" in page.replace("\n", " ")
 
 
+def test_benchmarks_page_is_the_code(root: Path) -> None:
+    import dataclasses
+
+    from distill import config
+    from distill.records import Score
+
+    page = (root / "docs" / "benchmarks.md").read_text()
+    rows = re.findall(
+        r"^\| `(\w+)` \| .*? \| .*? \| (.*?) \| (\w+) \| (.*?) \|$", section(page, "What ships"), re.MULTILINE
+    )
+    files = {path.stem: YAML(typ="safe").load(path) for path in (root / config.BENCHMARKS).glob("*.yaml")}
+    assert {name for name, *_ in rows} == set(files)
+    for name, k, verifier, licence in rows:
+        (kind,) = {source.get("verifier", source["kind"]) for source in files[name]["sources"].values()}
+        assert (k, verifier, licence) == (str(files[name].get("samples", "evaluate's")), kind, files[name]["licence"])
+    columns = {name for row in re.findall(r"^\| (`.*?`) \|", section(page, "What is measured"), re.MULTILINE)
+               for name in re.findall(r"`(\w+)`", row)}  # fmt: skip
+    assert {field.name for field in dataclasses.fields(Score)} - {"schema_version"} <= columns
+
+
 def test_ci_runs_what_a_person_types(root: Path) -> None:
     assert "make test" in (root / ".ci" / "run").read_text()
 

@@ -4,40 +4,58 @@
     data/scores/<model>/traces/           the samples themselves
     data/scores/<model>/verdicts.parquet  what the verifier said of each, and why
 
-All splits are asked in one server start. A model's answers are cached by its weights, so a base is sampled once however
-often its student is trained anew.
+Each split is sampled as its benchmark says, or else as `evaluate` says; all are asked in one server start. A model's
+answers are cached by its weights, so a base is sampled once however often its student is trained anew.
 """
 
+import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from distill import layout, models, shards
 from distill.config import Params
+from distill.curation import quality
 from distill.dataset import probe
-from distill.errors import ConfigError
+from distill.errors import ConfigError, DataError
 from distill.evaluation.statistics import Estimate, Scores, estimate
 from distill.generation import endpoint
 from distill.generation.endpoint import Serving
 from distill.generation.sampler import Sampled, sample_problems
 from distill.models import ModelRevision
-from distill.records import Outcome, Problem, Score, Trace, Verdict
+from distill.records import FinishReason, Outcome, Problem, Score, Trace, Verdict
+from distill.settings import CheckSettings, EvaluateSettings
 from distill.verification import judge
-from distill.verification.grade import grade
+from distill.verification.grade import Judge, grade
 
 Sampler = Callable[..., Sampled]
+SAID = (Outcome.CORRECT, Outcome.INCORRECT, Outcome.NO_ANSWER, Outcome.TRUNCATED)  # of all else the verifier abstains
+LOOPS = CheckSettings()  # fixed, unlike `curate.checks`: what counts as a loop is the same in every evaluation
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The problems of a benchmark that can be graded, how many samples of each, and whether `Answer:` lines count."""
+
+    problems: list[Problem]
+    samples: int
+    answer_line: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Scores of one model, its estimate on each benchmark, and what the sampling took."""
+    """Scores of one model, its estimate on each benchmark, and what the sampling took.
+
+    `missing` counts per benchmark the samples that were wanted and that the server will never give.
+    """
 
     model: str
     scores: list[Score]
     estimates: dict[str, Estimate]
+    missing: dict[str, int]
     sampling: dict[str, Any]
 
     def line(self) -> str:
@@ -51,9 +69,20 @@ class Evaluation:
         return {name: self._benchmark(name) for name in self.estimates} | {"sampling": self.sampling}
 
     def _benchmark(self, name: str) -> dict[str, Any]:
+        """Shares are of the samples; of pass@1 too, every one of these but `looped` is among the wrong."""
         rows = [score for score in self.scores if score.benchmark == name]
+
+        def share(holds: Callable[[Score], bool]) -> float | None:
+            return sum(map(holds, rows)) / len(rows) if rows else None
+
         return asdict(self.estimates[name]) | {
-            "mean_tokens": sum(score.completion_tokens for score in rows) / len(rows),
+            "samples": len(rows),
+            "missing": self.missing[name],
+            "mean_tokens": sum(score.completion_tokens for score in rows) / len(rows) if rows else None,
+            "no_answer": share(lambda score: score.verdict == Outcome.NO_ANSWER),
+            "truncated": share(lambda score: score.verdict == Outcome.TRUNCATED),
+            "abstained": share(lambda score: score.verdict not in SAID),
+            "looped": share(lambda score: score.looped),
             "outcomes": dict(sorted(Counter(score.verdict for score in rows).items())),
             "finish_reasons": dict(sorted(Counter(score.finish_reason for score in rows).items())),
         }
@@ -69,19 +98,21 @@ def evaluate(name: str, params: Params, sample: Sampler = sample_problems) -> Ev
     if name not in model_names(params):
         raise ConfigError(f"there is no model {name!r}; params.yaml names {', '.join(model_names(params))}")
     asked = judge.accepted(params)
-    splits = read_splits()
-    problems = [problem for split in splits.values() for problem in split]
+    splits = read_splits(params.evaluate)
+    problems = [problem for split in splits.values() for problem in split.problems]
+    samples = {problem.id: split.samples for split in splits.values() for problem in split.problems}
     model = _revision(name, params)
     if name in params.students:
         require_own_template(model)
-    sampled = sample(problems, model, params.evaluate, _serving(name, params), params.seed)
-    verdicts = grade(
-        problems, sampled.traces, params.verify, f"grade {name}", None, asked, params.evaluate.answer_line
-    ).verdicts
-    scores = _scores(name, splits, sampled.traces, verdicts)
+    serving = _serving(name, params)
+    sampled = sample(problems, model, params.evaluate, serving, params.seed, samples_of=samples)
+    verdicts = list(_grade(name, splits.values(), sampled.traces, params, asked))
+    scores = list(_scores(name, splits, sampled.traces, verdicts))
     _write(layout.SCORES / name, sampled.traces, verdicts, scores)
     estimates = {split: estimate(by_question(scores, split)) for split in splits}
-    return Evaluation(name, scores, estimates, sampled.stats.metrics())
+    found = Counter(score.benchmark for score in scores)
+    missing = {name: len(split.problems) * split.samples - found[name] for name, split in splits.items()}
+    return Evaluation(name, scores, estimates, missing, sampled.stats.metrics())
 
 
 def require_own_template(student: ModelRevision) -> None:
@@ -91,11 +122,20 @@ def require_own_template(student: ModelRevision) -> None:
         probe.require_server(root, url.model, models.load_tokenizer(student), student.name, url.headers)
 
 
-def read_splits() -> dict[str, list[Problem]]:
-    """The evaluation problems of each split that can be graded."""
-    files = sorted(layout.EVAL_PROBLEMS.glob("*.parquet"))
-    rows = {file.stem: shards.read_rows(file, Problem) for file in files}
-    return {name: [row for row in split if row.gold_verdict in ("", Outcome.CORRECT)] for name, split in rows.items()}
+def read_splits(settings: EvaluateSettings) -> dict[str, Split]:
+    """Every evaluation split, as the problems stage left it; `settings` say what its benchmark does not.
+
+    Raises `DataError` before that stage ran.
+    """
+    if not layout.BENCHMARKS.exists():
+        raise DataError(f"{layout.BENCHMARKS} is missing; `dvc repro` writes it")
+    splits = {}
+    for name, own in json.loads(layout.BENCHMARKS.read_text()).items():
+        rows = shards.read_rows(layout.EVAL_PROBLEMS / f"{name}.parquet", Problem)
+        gradable = [row for row in rows if row.gold_verdict in ("", Outcome.CORRECT)]
+        answer_line = settings.answer_line if own["answer_line"] is None else own["answer_line"]
+        splits[name] = Split(gradable, own["samples"] or settings.samples, answer_line)
+    return splits
 
 
 def by_question(scores: Sequence[Score], benchmark: str | None = None) -> Scores:
@@ -123,26 +163,57 @@ def _serving(name: str, params: Params) -> Serving:
     return Serving(params.teacher.dtype, params.teacher.max_model_len, placement)
 
 
+def _grade(
+    name: str, splits: Iterable[Split], traces: Sequence[Trace], params: Params, asked: Judge | None
+) -> Iterator[Verdict]:
+    """The verdict of every trace, those together whose answers are looked for in the same form."""
+    for answer_line in (False, True):
+        alike = [split for split in splits if split.answer_line == answer_line]
+        chosen = {problem.id: problem for split in alike for problem in split.problems}
+        theirs = (trace for trace in traces if trace.problem_id in chosen)
+        total = sum(len(split.problems) * split.samples for split in alike)
+        if total:
+            label = f"grade {name}"
+            yield from grade(chosen.values(), theirs, params.verify, label, total, asked, answer_line).verdicts
+
+
 def _scores(
-    name: str, splits: dict[str, list[Problem]], traces: Sequence[Trace], verdicts: Sequence[Verdict]
-) -> list[Score]:
-    benchmark = {problem.id: split for split, problems in splits.items() for problem in problems}
+    name: str, splits: Mapping[str, Split], traces: Iterable[Trace], verdicts: Iterable[Verdict]
+) -> Iterator[Score]:
+    of = {problem.id: (benchmark, problem) for benchmark, split in splits.items() for problem in split.problems}
     verdict = {row.trace_id: row for row in verdicts}
-    return [
-        Score(
+    for trace in traces:
+        benchmark, problem = of[trace.problem_id]
+        found = verdict[trace.id]
+        yield Score(
             trace_id=trace.id,
             model=name,
-            benchmark=benchmark[trace.problem_id],
+            benchmark=benchmark,
             problem_id=trace.problem_id,
             sample_index=trace.sample_index,
-            verdict=verdict[trace.id].verdict,
-            extracted=verdict[trace.id].extracted,
+            verdict=found.verdict,
+            extracted=found.extracted,
             completion_tokens=trace.completion_tokens,
             finish_reason=trace.finish_reason,
-            extraction=verdict[trace.id].extraction,
+            extraction=found.extraction,
+            source=problem.source,
+            domain=problem.domain,
+            answer=problem.answer,
+            method=found.method,
+            prompt_tokens=trace.prompt_tokens,
+            looped=looped(trace),
         )
-        for trace in traces
-    ]
+
+
+def looped(trace: Trace) -> bool:
+    """Whether the server ended a text because it repeats itself, or its end does, by the checks that curate has."""
+    tail = trace.text[-quality.TAIL :]
+    return (
+        trace.finish_reason == FinishReason.REPETITION
+        or quality.tail_ratio(tail) < LOOPS.tail_ratio
+        or quality.repeated_share(tail) > LOOPS.repeated_share
+        or quality.repeated_sentences(trace.text) >= LOOPS.repeated_sentences
+    )
 
 
 def _write(folder: Path, traces: Sequence[Trace], verdicts: Sequence[Verdict], scores: Sequence[Score]) -> None:

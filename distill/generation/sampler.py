@@ -5,8 +5,8 @@ At the end the courses are run again over what is on disk, so the same answers g
 whatever order and by however many processes they were asked for.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from distill.errors import ConfigError, DataError, Incomplete, ServerError
 from distill.generation import request
@@ -50,11 +50,15 @@ class Courses:
         trace: Tracer,
         stats: Stats,
         refused: set[Slot],
+        samples_of: Mapping[str, int],
     ) -> None:
         self.rules, self.cache, self.trace, self.stats, self.refused = rules, cache, trace, stats, refused
         self._probes: list[Trace] = []
         distinct = {problem.id: problem for problem in problems}  # two splits may share one
-        self.of = {name: Course(problem, rules) for name, problem in distinct.items()}
+        self.of = {
+            name: Course(problem, replace(rules, samples=samples_of[name]) if name in samples_of else rules)
+            for name, problem in distinct.items()
+        }
 
     def advance(self, courses: Iterable[Course]) -> list[Job]:
         """Open the next round of courses of which nothing is open, as far as the cache goes."""
@@ -127,22 +131,25 @@ def sample_problems(
     seed: int,
     grade: Grader | None = None,
     must_reason: bool = False,
+    samples_of: Mapping[str, int] | None = None,
 ) -> Sampled:
     """What the rules in `sampling` ask for of every problem, from the cache where it is there.
 
-    `grade` says which traces are right, where the rules want verified ones; with `must_reason` the first answers have
-    to hold a chain of thought. A problem that the server refuses (its prompt does not fit, say) has no trace; it is in
-    `refusals`. Raises `Incomplete` when attempts ran out, `DataError` when every request is refused, and `ServerError`
-    when there is no server to be had. What landed stays landed.
+    `samples_of` names, by their ids, problems that are asked for another number of samples. `grade` says which traces
+    are right, where the rules want verified ones; with `must_reason` the first answers have to hold a chain of thought.
+    A problem that the server refuses (its prompt does not fit, say) has no trace; it is in `refusals`. Raises
+    `Incomplete` when attempts ran out, `DataError` when every request is refused, and `ServerError` when there is no
+    server to be had. What landed stays landed.
     """
-    _check(model, sampling, serving)
+    samples_of = samples_of or {}
+    _check(model, sampling, serving, max((samples_of.get(p.id, sampling.samples) for p in problems), default=1))
     recipe, rules = request.recipe(model, sampling, serving.dtype, seed), Rules.of(sampling)
     trace = Tracer(model, recipe, grade, must_reason)
     stats, refusals = Stats(), dict[Slot, str]()
     while True:
         # Read anew after asking, with what another process landed meanwhile: as every later run will see it.
         cache = RequestCache(recipe.key)
-        courses = Courses(problems, rules, cache, trace, stats, set(refusals))
+        courses = Courses(problems, rules, cache, trace, stats, set(refusals), samples_of)
         missing = courses.advance(courses.of.values())
         if not stats.sampled:
             stats.from_cache, stats.torn_lines = len(courses.answers()), cache.torn_lines
@@ -160,9 +167,9 @@ def sample_problems(
     return Sampled(Traces(trace, cache, answers), stats, stops, reasons)
 
 
-def _check(model: ModelRevision, sampling: SamplingSettings, serving: Serving) -> None:
-    if sampling.temperature == 0 and sampling.samples > 1:
-        raise ConfigError(f"temperature is 0 but samples is {sampling.samples}: all would be equal; set samples: 1")
+def _check(model: ModelRevision, sampling: SamplingSettings, serving: Serving, samples: int) -> None:
+    if sampling.temperature == 0 and samples > 1:
+        raise ConfigError(f"temperature is 0 but samples is {samples}: all would be equal; set samples: 1")
     context = request.context_of(model, serving.max_model_len)
     if sampling.max_tokens >= context:
         raise ConfigError(

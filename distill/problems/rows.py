@@ -58,7 +58,19 @@ class Reader:
             return self._choice(prompt, row, where, origin)
         if self.verifier is Verifier.CODE:
             return self._code(prompt, row, where, origin)
-        return Example(prompt, self._text(row, "answer", where), origin)
+        return Example(prompt, self._answer(row, where), origin)
+
+    def _answer(self, row: dict[str, Any], where: str) -> str:
+        """The reference, of which the data set may hold more than the answer."""
+        text, mark = self._text(row, "answer", where), self.columns.answer_after
+        if mark is None:
+            return text
+        _, found, answer = text.rpartition(mark)
+        if not found or not answer.strip():
+            column = self.columns.answer
+            key = f"{self.key}.columns.answer_after"
+            raise DataError(f"{where}: column {column!r} has nothing after {mark!r}; set {key} to the mark it has")
+        return answer.strip()
 
     def _choice(self, prompt: str, row: dict[str, Any], where: str, origin: dict[str, Any]) -> Example:
         options, labels = self._options(row, where)

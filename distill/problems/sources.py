@@ -14,19 +14,20 @@ import hashlib
 import json
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from distill.errors import ConfigError, DataError
+from distill.problems import hub
 from distill.problems.rows import Example, Reader
 from distill.records import Problem, Verifier, canonical_json, problem_id
 from distill.settings import DatasetSource, FileSource, GymSource, Source
 from distill.verification import tasks
 
 GYM_LICENCE = "Apache-2.0"
+TRAIN = "train"
 GIVEN = "given"  # the split of problems that come with their responses
 TRIES_PER_PROBLEM = 20  # a task that gives fewer than one new problem in twenty is exhausted
 SPARE_TRIES = 200
@@ -36,10 +37,16 @@ _SIZES = ("num_terms", "num_digits", "complexity", "num_animals", "span_length",
 
 @dataclass(slots=True)
 class Drawn:
-    """A source's problems, and how many rows were left out: repeats within it, and problems of another split."""
+    """A source's problems, and how many rows were left out: repeats within it, and problems of another split.
+
+    `prompts` are the questions, normalised, without the wording of a benchmark and with it; `commit` is that of a hub's
+    data set.
+    """
 
     key: str
+    commit: str | None = None
     problems: list[Problem] = field(default_factory=list)
+    prompts: set[str] = field(default_factory=set)
     n_duplicates: int = 0
     n_taken: int = 0
 
@@ -49,21 +56,35 @@ def load_source(name: str, source: Source, split: str, seed: int) -> list[Proble
 
     Raises `ConfigError` for settings the source cannot use, `DataError` for a row it cannot use.
     """
-    return draw(name, source, split, seed, frozenset()).problems
+    key = f"problems.{split}" if split in (TRAIN, GIVEN) else f"problems.eval.{split}"
+    return draw(name, source, split, seed, frozenset(), f"{key}.{name}").problems
 
 
-def draw(name: str, source: Source, split: str, seed: int, taken: frozenset[str] | set[str]) -> Drawn:
-    """The problems of one source whose normalised prompts are not in `taken`; see `load_source`."""
-    drawn = Drawn(f"problems.{split}.{name}" if split in ("train", GIVEN) else f"problems.eval.{split}.{name}")
+def draw(
+    name: str,
+    source: Source,
+    split: str,
+    seed: int,
+    taken: frozenset[str] | set[str],
+    key: str,
+    wording: str = "{problem}",
+) -> Drawn:
+    """The problems of one source whose normalised prompts are not in `taken`; see `load_source`.
+
+    `key` is the setting that names the source, for errors; `wording` is put around each question.
+    """
+    drawn = Drawn(key, hub.commit_of(source, key) if isinstance(source, DatasetSource) else None)
     seen: set[str] = set()
-    for example in _examples(name, source, split, seed, drawn.key):
+    for example in _examples(name, source, split, seed, drawn):
         prompt = normalised_prompt(example.prompt)
         if prompt in seen:
             drawn.n_duplicates += 1
         elif prompt in taken:
             drawn.n_taken += 1
         else:
-            drawn.problems.append(_problem(name, source, example))
+            asked = wording.replace("{problem}", example.prompt)
+            drawn.problems.append(_problem(name, source, replace(example, prompt=asked)))
+            drawn.prompts |= {prompt, normalised_prompt(asked)}
         seen.add(prompt)
         if len(drawn.problems) == source.n:
             break
@@ -103,11 +124,13 @@ def _problem(name: str, source: Source, example: Example) -> Problem:
     )
 
 
-def _examples(name: str, source: Source, split: str, seed: int, key: str) -> Iterator[Example]:
+def _examples(name: str, source: Source, split: str, seed: int, drawn: Drawn) -> Iterator[Example]:
     if isinstance(source, GymSource):
-        return _gym_examples(name, source, split, seed, key)
-    reader = Reader.of(source, key, seed)
-    return _file_examples(source, reader) if isinstance(source, FileSource) else _dataset_examples(source, reader)
+        return _gym_examples(name, source, split, seed, drawn.key)
+    reader = Reader.of(source, drawn.key, seed)
+    if isinstance(source, FileSource):
+        return _file_examples(source, reader)
+    return _dataset_examples(source, reader, drawn.commit)
 
 
 # ------------------------------------------------------------------ reasoning-gym
@@ -210,18 +233,7 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     yield from enumerate(rows, start=1)
 
 
-def _dataset_examples(source: DatasetSource, reader: Reader) -> Iterator[Example]:
-    origin = {"dataset": source.path, "name": source.name, "revision": source.revision, "split": source.split}
-    for index, row in enumerate(_open_dataset(source, reader.key)):
+def _dataset_examples(source: DatasetSource, reader: Reader, commit: str | None) -> Iterator[Example]:
+    origin = {"dataset": source.path, "name": source.name, "revision": commit, "split": source.split}
+    for index, row in enumerate(hub.open_dataset(source, commit, reader.key)):
         yield reader.read(row, f"{source.path} row {index}", {**origin, "row": index})
-
-
-def _open_dataset(source: DatasetSource, key: str) -> Any:
-    import datasets
-
-    datasets.disable_progress_bars()
-    try:
-        return datasets.load_dataset(source.path, source.name, split=source.split, revision=source.revision)
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = next(islice(str(error).splitlines(), 1), type(error).__name__)
-        raise DataError(f"{key}: datasets cannot open {source.path} split {source.split!r}: {reason}") from error

@@ -11,13 +11,12 @@ marked by `gold_verdict`, and is reported by source: a source may be wanted in s
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from distill import config
 from distill.config import NAME
 from distill.errors import ConfigError
-from distill.problems.sources import GIVEN, Drawn, draw, normalised_prompt
+from distill.problems.sources import GIVEN, TRAIN, Drawn, draw
 from distill.records import Outcome, Problem, Verifier
-from distill.settings import ProblemSettings, Source
-
-TRAIN = "train"
+from distill.settings import Benchmark, BenchmarkUse, DatasetSource, ProblemSettings, Source
 
 Check = Callable[[Sequence[Problem]], dict[str, Outcome]]  # what the verifier says of each reference, by problem id
 
@@ -27,12 +26,17 @@ class Splits:
     """The rows of each split, and per split and source what came in and what was left out.
 
     counts["train"]["gcd"] -> {"rows": 100, "repeats": 3, "in_another_split": 1, "not_gradable": 0}
+    pins -> ["problems.train.deepscaler.revision: b6ae8c60f5c1f2b594e2140b91c49c9ad0949e29"]
+
+    `pins` are the settings that would keep what the hub was asked for: one for each source without a commit.
     """
 
     train: list[Problem] = field(default_factory=list)
     given: list[Problem] = field(default_factory=list)
     eval: dict[str, list[Problem]] = field(default_factory=dict)
+    benchmarks: dict[str, Benchmark] = field(default_factory=dict)
     counts: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+    pins: list[str] = field(default_factory=list)
 
     def total(self, count: str) -> int:
         """One count over all splits and sources."""
@@ -46,13 +50,27 @@ def build(settings: ProblemSettings, seed: int, check: Check) -> Splits:
             raise ConfigError(
                 f"problems.eval.{name}: a split's name is letters, digits and _, and not 'train' or 'given'"
             )
-    splits, taken = Splits(), set[str]()
-    for name, sources in settings.eval.items():
-        splits.eval[name] = _fill(splits, name, sources, seed, taken, check)
-    splits.train = _fill(splits, TRAIN, settings.train, seed, taken, check)
+    splits, taken = Splits(benchmarks=config.benchmarks(settings)), set[str]()
+    for name, benchmark in splits.benchmarks.items():
+        use = settings.eval[name]
+        by_name = f"{config.BENCHMARKS / use.benchmark}.yaml: sources" if isinstance(use, BenchmarkUse) else None
+        part = _Part(name, by_name or f"problems.eval.{name}", benchmark.sources, check, benchmark.prompt)
+        splits.eval[name] = _fill(splits, part, seed, taken)
+    splits.train = _fill(splits, _Part(TRAIN, "problems.train", settings.train, check), seed, taken)
     responses = {name: source.model_copy(update={"verifier": Verifier.NONE}) for name, source in settings.given.items()}
-    splits.given = _fill(splits, GIVEN, responses, seed, taken, _ungraded)
+    splits.given = _fill(splits, _Part(GIVEN, "problems.given", responses, _ungraded), seed, taken)
     return splits
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A split to be drawn; `key` is the setting that holds its sources."""
+
+    name: str
+    key: str
+    sources: Mapping[str, Source]
+    check: Check
+    wording: str = "{problem}"
 
 
 def _ungraded(problems: Sequence[Problem]) -> dict[str, Outcome]:
@@ -60,18 +78,19 @@ def _ungraded(problems: Sequence[Problem]) -> dict[str, Outcome]:
     return {problem.id: Outcome.CORRECT for problem in problems}
 
 
-def _fill(
-    splits: Splits, split: str, sources: Mapping[str, Source], seed: int, taken: set[str], check: Check
-) -> list[Problem]:
+def _fill(splits: Splits, part: _Part, seed: int, taken: set[str]) -> list[Problem]:
     """Draw one split's sources, in order of their names; adds their prompts to `taken`."""
     rows: list[Problem] = []
-    splits.counts[split] = {}
-    for name in sorted(sources):
-        drawn = draw(name, sources[name], split, seed, taken)
-        taken |= {normalised_prompt(problem.prompt) for problem in drawn.problems}
-        splits.counts[split][name] = _count(drawn)
+    counts = splits.counts[part.name] = {}
+    for name in sorted(part.sources):
+        source, key = part.sources[name], f"{part.key}.{name}"
+        drawn = draw(name, source, part.name, seed, taken, key, part.wording)
+        if isinstance(source, DatasetSource) and drawn.commit != source.revision and drawn.commit:
+            splits.pins.append(f"{key}.revision: {drawn.commit}")
+        taken |= drawn.prompts
+        counts[name] = _count(drawn)
         rows += drawn.problems
-    return _graded(rows, splits.counts[split], check)
+    return _graded(rows, counts, part.check)
 
 
 def _count(drawn: Drawn) -> dict[str, int]:
@@ -84,11 +103,14 @@ def _count(drawn: Drawn) -> dict[str, int]:
 
 
 def _graded(rows: list[Problem], counts: dict[str, dict[str, int]], check: Check) -> list[Problem]:
-    """The rows with what the verifier says of their references, failures counted by source."""
+    """The rows with what the verifier says of their references, failures counted by source.
+
+    It says nothing of what has no reference to be shown: a judge's question, tests without a program.
+    """
     outcomes = check(rows)
     for row in rows:
-        counts[row.source]["not_gradable"] += outcomes[row.id] is not Outcome.CORRECT
-    return [replace(row, gold_verdict=outcomes[row.id]) for row in rows]
+        counts[row.source]["not_gradable"] += outcomes.get(row.id, Outcome.CORRECT) is not Outcome.CORRECT
+    return [replace(row, gold_verdict=outcomes.get(row.id, "")) for row in rows]
 
 
 def describe(splits: Splits) -> str:

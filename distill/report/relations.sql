@@ -32,7 +32,7 @@ CREATE MACRO abstains(verdict) AS verdict NOT IN ('correct', 'incorrect', 'no_an
 
 CREATE VIEW samples AS
 WITH asked AS (
-    SELECT s.*, role, student, place, p.source, p.domain, p.verifier, p.answer
+    SELECT s.*, role, student, place, p.verifier
     FROM scores s JOIN models USING (model) LEFT JOIN problems p ON p.id = s.problem_id
 )
 SELECT * FROM asked UNION ALL SELECT * REPLACE ('all' AS benchmark) FROM asked;

@@ -48,6 +48,13 @@ MISTAKES = [
     (edit("generate.temperature", -1.0), "generate.temperature must be greater than or equal to 0, got -1.0"),
     (edit("problems.train.gcd.kind", "gymm"), "problems.train.gcd.kind must be 'gym', 'file', 'dataset', got 'gymm'"),
     (edit("problems.train.gcd.n", 0), "problems.train.gcd.n must be greater than 0, got 0"),
+    (edit("problems.eval.easy", {}), "problems.eval.easy Dictionary should have at least 1 item"),
+    (edit("problems.eval.easy", 5), "problems.eval.easy must be a valid dictionary, got 5"),
+    (edit("problems.eval.easy.gcd.n", 0), "problems.eval.easy.gcd.n must be greater than 0, got 0"),
+    (
+        edit("problems.eval.easy", {"benchmark": "aime24", "sample": 4}),
+        "problems.eval.easy.sample is not a known key; did you mean samples?",
+    ),
     (edit("problems.train", {}), "problems.train Dictionary should have at least 1 item"),
     (edit("curate", {"memory_limit": "lots"}), "curate.memory_limit"),
     (edit("curate.near_duplicate", 0.2), "curate.near_duplicate must be greater than 0.5, got 0.2"),
