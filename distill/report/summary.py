@@ -14,7 +14,7 @@ from typing import Any
 from distill import layout
 from distill.config import Params
 from distill.errors import DataError
-from distill.evaluation.evaluate import by_question, read_scores
+from distill.evaluation.evaluate import by_question, read_scores, tally
 from distill.evaluation.statistics import Difference, Estimate, estimate, paired_difference
 from distill.records import Outcome, Score
 
@@ -146,7 +146,7 @@ def _model_scores(name: str, role: str, scores: Sequence[Score]) -> list[ModelSc
                 model=name,
                 role=role,
                 benchmark=benchmark,
-                estimate=estimate(by_question(rows)),
+                estimate=estimate(*tally(rows)),
                 mean_tokens=mean(row.completion_tokens for row in rows),
                 no_answer=mean(row.verdict in (Outcome.NO_ANSWER, Outcome.UNPARSED_ANSWER) for row in rows),
                 cut_off=mean(row.verdict == Outcome.TRUNCATED for row in rows),
@@ -157,10 +157,13 @@ def _model_scores(name: str, role: str, scores: Sequence[Score]) -> list[ModelSc
 
 def _gains(student: str, after: Sequence[Score], before: Sequence[Score]) -> list[Gain]:
     benchmarks = [*dict.fromkeys(sorted(row.benchmark for row in after)), None]
-    return [
-        Gain(student, name or ALL, paired_difference(by_question(after, name), by_question(before, name)))
-        for name in benchmarks
-    ]
+    return [Gain(student, name or ALL, _difference(after, before, name)) for name in benchmarks]
+
+
+def _difference(after: Sequence[Score], before: Sequence[Score], benchmark: str | None) -> Difference:
+    a, b = by_question(after, benchmark), by_question(before, benchmark)
+    shared = sorted(a.keys() & b.keys())
+    return paired_difference([mean(a[question]) for question in shared], [mean(b[question]) for question in shared])
 
 
 def _read_json(path: Any) -> dict[str, Any]:
