@@ -56,6 +56,19 @@ def summary() -> None:
 
 
 @app.command()
+def compare(
+    a: Annotated[str, typer.Argument(help="A model of data/scores/, a folder with scores, or a Git revision.")],
+    b: Annotated[str, typer.Argument(help="The same; a DVC experiment goes by its name.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Set two models or two experiments side by side, question by question, and say whether they differ."""
+    from distill.evaluation import compare as comparing
+
+    found = comparing.compare(a, b)
+    typer.echo(found.as_json()) if as_json else comparing.print_comparison(found)
+
+
+@app.command()
 def status() -> None:
     """Say how far generate and evaluate are, also while they run."""
     from distill import config

@@ -21,7 +21,7 @@ from distill.config import Params
 from distill.curation import quality
 from distill.dataset import probe
 from distill.errors import ConfigError, DataError
-from distill.evaluation.statistics import Estimate, Scores, estimate
+from distill.evaluation.statistics import Estimate, estimate
 from distill.generation import endpoint
 from distill.generation.endpoint import Serving
 from distill.generation.sampler import Sampled, sample_problems
@@ -109,7 +109,7 @@ def evaluate(name: str, params: Params, sample: Sampler = sample_problems) -> Ev
     verdicts = list(_grade(name, splits.values(), sampled.traces, params, asked))
     scores = list(_scores(name, splits, sampled.traces, verdicts))
     _write(layout.SCORES / name, sampled.traces, verdicts, scores)
-    estimates = {split: estimate(by_question(scores, split)) for split in splits}
+    estimates = {split: estimate(*tally(scores, split)) for split in splits}
     found = Counter(score.benchmark for score in scores)
     missing = {name: len(split.problems) * split.samples - found[name] for name, split in splits.items()}
     return Evaluation(name, scores, estimates, missing, sampled.stats.metrics())
@@ -138,13 +138,19 @@ def read_splits(settings: EvaluateSettings) -> dict[str, Split]:
     return splits
 
 
-def by_question(scores: Sequence[Score], benchmark: str | None = None) -> Scores:
+def by_question(scores: Sequence[Score], benchmark: str | None = None) -> dict[str, list[int]]:
     """Per question its samples, 1 for right and 0 for not; of one benchmark, or of all."""
     found: dict[str, list[int]] = {}
     for score in sorted(scores, key=lambda score: (score.problem_id, score.sample_index)):
         if benchmark in (None, score.benchmark):
             found.setdefault(score.problem_id, []).append(int(score.verdict == Outcome.CORRECT))
     return found
+
+
+def tally(scores: Sequence[Score], benchmark: str | None = None) -> tuple[list[int], list[int]]:
+    """Right samples and samples of each question, of one benchmark or of all."""
+    samples = list(by_question(scores, benchmark).values())
+    return [sum(question) for question in samples], [len(question) for question in samples]
 
 
 def read_scores(name: str) -> list[Score]:
