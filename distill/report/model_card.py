@@ -22,8 +22,8 @@ def write(summary: Summary, student: str) -> Path:
     if not source.exists():
         raise DataError(f"{source} is missing; `dvc repro -f train@{student}` writes it")
     card = ModelCard(source.read_text(encoding="utf-8"), ignore_metadata_errors=False)
-    card.data.model_name = student
-    card.data.eval_results = _results(summary, student)
+    metadata: Any = card.data
+    metadata.model_name, metadata.eval_results = student, _results(summary, student)
     card.text = card.text.replace(PROMISE, _section(summary, student))
     path = layout.REPORT / f"{student}.md"
     path.write_text(str(card), encoding="utf-8")

@@ -10,17 +10,11 @@ from known import ACTS, FAILURES, MODELS, Known
 
 from distill import layout, shards
 from distill.curation.store import open_store
-from distill.evaluation.evaluate import by_question, read_scores
+from distill.evaluation.evaluate import by_question, read_scores, tally
 from distill.evaluation.statistics import estimate
 from distill.records import Score, Trace, Verdict
 
 BENCHMARKS = ("sums", "letters")
-
-
-@pytest.fixture(scope="module")
-def known(tmp_path_factory: pytest.TempPathFactory) -> Known:
-    """A finished run."""
-    return known_run.make(tmp_path_factory.mktemp("known"))
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +44,7 @@ def test_scores_are_the_table(known: Known, model: str, benchmark: str) -> None:
     assert {(row.problem_id, row.sample_index): row.completion_tokens for row in rows} == {
         key[1:]: planned.tokens for key, planned in known.table.items() if key[0] == model and key[1] in expected.right
     }
-    found = estimate(by_question(rows))
+    found = estimate(*tally(rows))
     assert (found.n, found.k) == (expected.n, expected.k)
     assert found.mean == pytest.approx(float(expected.pass_at_1), abs=1e-12)
 

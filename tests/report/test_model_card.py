@@ -45,7 +45,5 @@ def test_the_card_that_ships_makes_the_promise() -> None:
 
 
 def test_a_student_without_a_card_is_named(summary: Summary) -> None:
-    with pytest.raises(
-        DataError, match=r"data/students/tiny_qwen/README.md is missing; `dvc repro -f train"
-    ):
+    with pytest.raises(DataError, match=r"data/students/tiny_qwen/README.md is missing; `dvc repro -f train"):
         model_card.write(summary, "tiny_qwen")
