@@ -1,7 +1,7 @@
-"""The page: one HTML file that works from disk. No script, no address outside itself, and a policy that forbids both.
+"""The page: one HTML file that works from disk, with no address outside itself.
 
-Model text is hostile: it enters through jinja2 with autoescape on, and the content security policy allows one style
-sheet, named by its hash, and nothing else.
+Model text is hostile: it enters through jinja2 with autoescape on, or as inert JSON (`browser`), and the content
+security policy allows one style sheet and one script, each named by its hash, and nothing else.
 """
 
 import base64
@@ -12,19 +12,12 @@ from typing import Any
 from markupsafe import Markup
 
 from distill import layout
-from distill.report import charts
+from distill.report import browser, charts
 from distill.report.charts import Bar
+from distill.report.markup import visible
 from distill.report.summary import ALL, Summary
 
 TEMPLATES = Path(__file__).parent / "templates"
-EXAMPLES = """
-SELECT
-    j.id AS trace, j.source, p.prompt, x.reasoning AS chain, x.answer_text AS answer, x.text,
-    j.answer AS reference, j.verdict, j.reason, j.extracted, j.evidence, j.completion_tokens AS tokens
-FROM judged j JOIN problems p ON p.id = j.problem_id JOIN texts x ON x.trace_id = j.id
-WHERE (j.reason IS NULL) = $kept
-ORDER BY md5($seed || j.id) LIMIT $n
-"""
 LENGTHS = "SELECT completion_tokens FROM judged WHERE (reason IS NULL) = $kept"
 
 
@@ -42,19 +35,37 @@ def render(summary: Summary, store: Any) -> str:
         generate=summary.metrics.get("generate", {"tokens_per_second": None}),
         tokens_per_kept=summary.tokens_per_kept_trace(),
         usd_per_kept=summary.usd_per_kept_trace(),
-        kept=_examples(store, True, summary),
-        rejected=_examples(store, False, summary),
+        browser=browser.section(store, summary.params),
+        script=browser.SCRIPT,
     )
 
 
-def fill(template: str, **values: Any) -> str:
-    """A template of this package with its values: escaped, and under the policy."""
+def fill(template: str, script: str = "", **values: Any) -> str:
+    """A template of this package with its values: visible, escaped, under a policy that lets this script run alone."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
-    css = (TEMPLATES / "page.css").read_text()
-    css_hash = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
-    return environment.get_template(template).render(css=Markup(css), css_hash=css_hash, **values)
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, finalize=_finalize
+    )
+    css = (TEMPLATES / "page.css").read_text(encoding="utf-8")
+    own = {"css": Markup(css), "script": Markup(script), "policy": Markup(_policy(css, script))}
+    return environment.get_template(template).render(own | values)
+
+
+def _finalize(value: Any) -> Any:
+    """What a template shows of a value: of a text that is no markup of ours, nothing hides."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _policy(css: str, script: str) -> str:
+    """The content security policy: one style sheet, one script, by their hashes; no address, no markup from a text."""
+    scripts = f"script-src {_hash(script)}; " if script else ""
+    closed = "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    return f"default-src 'none'; {scripts}style-src {_hash(css)}; {closed}"
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def _score_chart(summary: Summary) -> Markup:
@@ -97,17 +108,9 @@ def _lengths(store: Any, kept: bool) -> list[int]:
     return [row[0] for row in store.execute(LENGTHS, {"kept": kept}).fetchall()]
 
 
-def _examples(store: Any, kept: bool, summary: Summary) -> list[dict[str, Any]]:
-    """A seeded choice of traces with everything that is known of them."""
-    wanted = {"kept": kept, "seed": str(summary.params.seed), "n": summary.params.report.examples}
-    result = store.execute(EXAMPLES, wanted)
-    columns = [column[0] for column in result.description]
-    return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
-
-
 def write(summary: Summary, store: Any) -> Path:
     """Write the page to `data/report/index.html`."""
     path = layout.REPORT / "index.html"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render(summary, store))
+    path.write_text(render(summary, store), encoding="utf-8", errors="replace")
     return path
