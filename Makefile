@@ -15,14 +15,14 @@ UV_CPU := --overrides requirements/overrides.txt $(if $(PIP_FIND_LINKS),--find-l
 
 APT    := $(if $(filter 0,$(shell id -u)),,sudo -n )apt-get -qq
 
-.PHONY: run test check setup models sandbox doctor lock help
+.PHONY: run test check setup models sandbox browser doctor lock help
 
 run: setup models  ## set up, run the pipeline on params.yaml (or PROFILE=name), print the table
 	$(if $(PROFILE),distill use $(PROFILE))
 	dvc repro
 	distill summary
 
-test: setup models sandbox check  ## set up, lint, type-check, run every test
+test: setup models sandbox browser check  ## set up, lint, type-check, run every test
 	pytest
 
 check: setup  ## lint and types alone
@@ -37,6 +37,11 @@ sandbox:  ## bubblewrap, which grades programs: installed where this user may; w
 	@command -v bwrap >/dev/null || { echo "installing bubblewrap, in which programs are graded"; \
 	  { $(APT) install -y bubblewrap || { $(APT) update && $(APT) install -y bubblewrap; }; } >/dev/null 2>&1; } || \
 	  echo "bubblewrap cannot be installed here, so no program is graded: apt install bubblewrap, as root"
+
+browser:  ## Chromium, in which the report's page is tried: installed where this user may; without it its tests are skipped
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { echo "installing Chromium, in which the page is tried"; \
+	  { $(APT) install -y chromium || { $(APT) update && $(APT) install -y chromium; }; } >/dev/null 2>&1; } || \
+	  echo "Chromium cannot be installed here, so the page is tried in no browser: apt install chromium, as root"
 
 doctor: setup  ## what is here, what is missing, and the cure
 	distill doctor

@@ -320,9 +320,10 @@ class ExportSettings(Settings):
 
 
 class ReportSettings(Settings):
-    """What the page shows."""
+    """What the page's trace browser holds: training traces, at most as many evaluation problems, and how much text."""
 
-    examples: Positive = 12
+    traces: Positive = 200
+    megabytes: Positive = 8  # of both; half of it for training traces, what they leave for evaluation answers
 
 
 class PriceSettings(Settings):

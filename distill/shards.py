@@ -7,7 +7,7 @@ do. A folder of shards is written whole: into a neighbour first, renamed last.
 import shutil
 import types
 import typing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -84,6 +84,23 @@ def iterate_rows(path: Path, row_type: type[Row]) -> Iterator[Row]:
             raise DataError(f"{path} lacks the columns {sorted(missing)}; delete it and run `dvc repro`")
         for batch in file.iter_batches(ROW_GROUP_SIZE, columns=columns):
             yield from (row_type(**row) for row in batch.to_pylist())
+
+
+def read_some(path: Path, row_type: type[Row], ids: Collection[str]) -> list[Row]:
+    """The rows whose first field is one of these ids; of row groups without one nothing else is read.
+
+    Raises `DataError` when the path is missing.
+    """
+    columns = [item.name for item in fields(row_type)]  # type: ignore[arg-type]
+    wanted, found = set(ids), []
+    for file in _open(path):
+        for group in range(file.num_row_groups):
+            names = file.read_row_group(group, columns=columns[:1]).column(0).to_pylist()
+            places = [place for place, name in enumerate(names) if name in wanted]
+            if places:
+                rows = file.read_row_group(group, columns=columns).take(places)
+                found += [row_type(**row) for row in rows.to_pylist()]
+    return found
 
 
 def count_rows(path: Path) -> int:

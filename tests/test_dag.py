@@ -110,7 +110,7 @@ EDITS = {
     "generate.samples": 9,
     "evaluate.samples": 7,
     "verify.timeout_s": 4.0,
-    "report.examples": 3,
+    "report.traces": 3,
     "serving.teacher.max_num_seqs": 32,
 }
 

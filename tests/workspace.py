@@ -63,22 +63,36 @@ def verdict(of: Trace, word: str, extracted: str | None = "1") -> Verdict:
 
 
 def write_scores(name: str, problems: Sequence[Problem], right: Sequence[int], wrong: str = "incorrect") -> None:
-    """Scores of a model that has `right[i]` in {0, 1} on problem i, and the verdict `wrong` on the others."""
+    """What evaluate writes of a model that has `right[i]` in {0, 1} on problem i, and the verdict `wrong` on others."""
+    words = ["correct" if ok else wrong for ok in right]
+    answers = {"correct": "{}", "truncated": None}
     rows = [
-        Score(
-            trace_id=trace_id(p.id, 0, name),
-            model=name,
-            benchmark="easy",
-            problem_id=p.id,
-            sample_index=0,
-            verdict="correct" if ok else wrong,
-            extracted=None,
-            completion_tokens=20,
-            finish_reason="stop",
-        )
-        for p, ok in zip(problems, right, strict=True)
+        (trace(p, answer and answer.format(p.answer), model=name), word)
+        for p, word in zip(problems, words, strict=True)
+        for answer in [answers.get(word, "0")]
     ]
-    shards.write_file(layout.SCORES / name / "scores.parquet", rows, Score)
+    write_answers(name, [(row, verdict(row, word)) for row, word in rows])
+
+
+def write_answers(name: str, rows: Sequence[tuple[Trace, Verdict]], benchmark: str = "easy") -> None:
+    """What evaluate writes of a model: its answers, their verdicts, the scores of both."""
+    scores = [
+        Score(
+            trace_id=answer.id,
+            model=name,
+            benchmark=benchmark,
+            problem_id=answer.problem_id,
+            sample_index=answer.sample_index,
+            verdict=said.verdict,
+            extracted=said.extracted,
+            completion_tokens=answer.completion_tokens,
+            finish_reason=answer.finish_reason,
+        )
+        for answer, said in rows
+    ]
+    shards.write_shards(layout.SCORES / name / "traces", [answer for answer, _ in rows], Trace)
+    shards.write_file(layout.SCORES / name / "verdicts.parquet", [said for _, said in rows], Verdict)
+    shards.write_file(layout.SCORES / name / "scores.parquet", scores, Score)
 
 
 GENERATED = {"wall_s": 10.0, "tokens_per_second": 100.0, "sampled": 2, "prompt_tokens": 20, "completion_tokens": 40}
@@ -90,14 +104,22 @@ def write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content))
 
 
-def write_store(problems: Sequence[Problem], traces: Sequence[Trace], verdicts: Sequence[Verdict]) -> None:
-    """The store of these rows, built as curate builds it, and its funnel."""
+def write_store(
+    problems: Sequence[Problem],
+    traces: Sequence[Trace],
+    verdicts: Sequence[Verdict],
+    asked: Sequence[Problem] = (),
+    benchmark: str = "easy",
+) -> None:
+    """The store of these rows, built as curate builds it, and its funnel; `asked` are the evaluation's problems."""
     from distill.curation import build, funnel, store
 
     shards.write_file(layout.TRAIN_PROBLEMS, problems, Problem)
+    shards.write_file(layout.EVAL_PROBLEMS / "easy.parquet", asked, Problem)
     shards.write_shards(layout.TRACES, traces, Trace)
     shards.write_shards(layout.VERDICTS, verdicts, Verdict)
-    build.build(layout.STORE, {"train": layout.TRAIN_PROBLEMS}, layout.TRACES, layout.VERDICTS, params().curate)
+    files = {"train": layout.TRAIN_PROBLEMS, benchmark: layout.EVAL_PROBLEMS / "easy.parquet"}
+    build.build(layout.STORE, files, layout.TRACES, layout.VERDICTS, params().curate)
     with store.open_store(layout.STORE) as connection:
         write_json(layout.FUNNEL, funnel.measure(connection))
 
@@ -108,7 +130,7 @@ def finished(problems: Sequence[Problem], traces: Sequence[Trace], verdicts: Seq
     write_scores("teacher", asked, [1] * 30 + [0] * 10, wrong="truncated")
     write_scores("tiny_qwen_base", asked, [0] * 40, wrong="no_answer")
     write_scores("tiny_qwen", asked, [1] * 20 + [0] * 20)
-    write_store(problems, traces, verdicts)
+    write_store(problems, traces, verdicts, asked)
     write_json(layout.METRICS / "generate.json", GENERATED)
     write_json(layout.METRICS / "train_tiny_qwen.json", {"rows": 3, "steps": 2, "loss": [[1, 2.0], [2, 1.0]]})
     for name in ("teacher", "tiny_qwen_base"):

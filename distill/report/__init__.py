@@ -2,6 +2,8 @@
 
 summary.py   collects every number from data/
 table.py     the closing table in the terminal
-page.py      the page, with examples from the store
+page.py      the page, and the policy under which it is read
+browser.py   its trace browser: a seeded draw from the store and of the evaluation's answers
+markup.py    what others wrote, made visible and harmless
 charts.py    its figures, as inline SVG
 """

@@ -1,7 +1,7 @@
-"""The page: one HTML file that works from disk and names no address outside itself, under a policy that forbids any.
+"""The page: one HTML file that works from disk, with no address outside itself.
 
-Model text is hostile: it enters through jinja2 with autoescape on, and the content security policy allows one style
-sheet, named by its hash, and nothing else.
+Model text is hostile: it enters through jinja2 with autoescape on, or as inert JSON (`browser`), and the content
+security policy allows one style sheet and one script, each named by its hash, and nothing else.
 """
 
 import base64
@@ -12,7 +12,8 @@ from typing import Any
 from markupsafe import Markup
 
 from distill import layout
-from distill.report import cells, figures
+from distill.report import browser, cells, figures
+from distill.report.markup import visible
 from distill.report.summary import ALL, Summary, shown
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -31,22 +32,42 @@ def render(summary: Summary, store: Any) -> str:
         number=lambda name, row, column, shape: cells.cell(tables[name], row, column, shape),
         shown=shown,
         ALL=ALL,
+        browser=browser.section(store, summary.params),
+        script=browser.SCRIPT,
     )
 
 
-def fill(template: str, **values: Any) -> str:
-    """A template of this package with its values: escaped, and under the policy."""
+def fill(template: str, script: str = "", **values: Any) -> str:
+    """A template of this package with its values: visible, escaped, under a policy that lets this script run alone."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
-    css = (TEMPLATES / "page.css").read_text()
-    css_hash = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
-    return environment.get_template(template).render(css=Markup(css), css_hash=css_hash, **values)
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, finalize=_finalize
+    )
+    css = (TEMPLATES / "page.css").read_text(encoding="utf-8")
+    own = {"css": Markup(css), "script": Markup(script), "policy": Markup(_policy(css, script))}
+    return environment.get_template(template).render(own | values)
+
+
+def _finalize(value: Any) -> Any:
+    """What a template shows of a value: of a text that is no markup of ours, nothing hides."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _policy(css: str, script: str) -> str:
+    """The content security policy: one style sheet, one script, by their hashes; no address, no markup from a text."""
+    scripts = f"script-src {_hash(script)}; " if script else ""
+    closed = "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    return f"default-src 'none'; {scripts}style-src {_hash(css)}; {closed}"
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def write(summary: Summary, store: Any) -> Path:
     """Write the page to `data/report/index.html`."""
     path = layout.REPORT / "index.html"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render(summary, store))
+    path.write_text(render(summary, store), encoding="utf-8", errors="replace")
     return path

@@ -1,13 +1,16 @@
 """The page and its numbers: recovered exactly, and deaf to what model text tries."""
 
+import base64
+import hashlib
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import hostile_texts
 import pytest
 import workspace
+from hostile_texts import ATTACKS
+from markupsafe import escape
 
 from distill import layout
 from distill.curation.store import open_store
@@ -15,28 +18,15 @@ from distill.report import page
 from distill.report.summary import Summary, collect
 from distill.settings import PriceSettings
 
-ATTACKS = (
-    "<script>alert(1)</script>",
-    "<img src=x onerror=alert(1)>",
-    '"><svg onload=alert(1)>',
-    "</pre></details><iframe src=javascript:alert(1)>",
-    "{{ 7 * 7 }}{% include '/etc/passwd' %}",
-    "<a href='https://evil.example/'>click</a>",
-    "\u202egnp.exe",
-)
-
 
 @pytest.fixture
 def summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Summary:
-    """A finished run in which every text is an attack."""
+    """A finished run of eight traces, half of them right."""
     monkeypatch.chdir(tmp_path)
-    problems = [workspace.problem(i, prompt=f"{attack} {{}}".replace("{{ 7 * 7 }}", "")) if "{" not in attack
-                else workspace.problem(i) for i, attack in enumerate(ATTACKS)]  # fmt: skip
-    traces = [workspace.trace(p, p.answer, chain=attack) for p, attack in zip(problems, ATTACKS, strict=True)]
-    words = ["correct", "incorrect"] * len(traces)
-    workspace.finished(
-        problems, traces, [workspace.verdict(t, w, ATTACKS[0]) for t, w in zip(traces, words, strict=False)]
-    )
+    problems = [workspace.problem(i) for i in range(8)]
+    traces = [workspace.trace(p, p.answer) for p in problems]
+    words = ["correct", "incorrect"] * 4
+    workspace.finished(problems, traces, [workspace.verdict(t, w) for t, w in zip(traces, words, strict=True)])
     return collect(workspace.params())
 
 
@@ -45,17 +35,35 @@ def rendered(summary: Summary) -> str:
         return page.render(summary, store)
 
 
-def test_model_text_is_shown_and_never_run(summary: Summary) -> None:
-    html = rendered(summary)
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
-    for tag in ("<script", "<img", "<iframe", "<a ", "onload=alert(1)>", "onerror=alert(1)>"):
-        assert tag not in html
-    assert "49" not in re.findall(r"<pre>(\d+)</pre>", html)
+def test_names_of_others_are_shown_and_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sources, benchmarks and models' paths stand in the page itself; all else is data of the trace browser."""
+    monkeypatch.chdir(tmp_path)
+    hostile_texts.write_run()
+    html = rendered(collect(workspace.params()))
+    _, before, between, after = re.split(r"<(?:style|script)[^>]*>.*?</(?:style|script)>", html, flags=re.DOTALL)
+    for part in (before, between, after):
+        assert not re.findall(r"<(?:script|img|iframe|base|meta|link|form|math|style)|(?:src|on\w+)\s*=\s*[\"']", part)
+        assert not re.findall(r"\shref=\"(?!#)", part)
+        assert not set(part) & set("\u202e\u2066\x1b\x00\ufeff")
+    assert escape(ATTACKS["script"]) in before
+    assert "safe U+202Egnp.exe" in before
+    assert escape(ATTACKS["template"]) in before
 
 
-def test_nothing_outside_the_page_is_named(summary: Summary) -> None:
+def test_the_policy_names_what_is_in_the_page_and_nothing_else(summary: Summary) -> None:
     html = rendered(summary)
-    assert "default-src 'none'" in html
+    policy = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', html)[0].split("; ")
+    [style], [script] = (
+        re.findall(pattern, html, flags=re.DOTALL) for pattern in ("<style>(.*?)</style>", "<script>(.*?)</script>")
+    )
+
+    def sha256(text: str) -> str:
+        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+    assert policy == [
+        "default-src 'none'", f"script-src {sha256(script)}", f"style-src {sha256(style)}", "base-uri 'none'",
+        "form-action 'none'", "require-trusted-types-for 'script'", "trusted-types 'none'",
+    ]  # fmt: skip
     assert not re.findall(r"""(?:src|href)\s*=\s*["']?https?:""", html)
 
 
@@ -80,8 +88,8 @@ def test_what_a_kept_trace_cost(summary: Summary) -> None:
     kept = next(row["n"] for row in summary.funnel["steps"] if row["step"] == "kept")
     for prices, usd in (
         ({}, None),
-        ({"usd_per_hour": 3600.0}, 5.0 * len(ATTACKS) / kept),
-        ({"usd_per_million_prompt_tokens": 1e5, "usd_per_million_completion_tokens": 1e6}, 21.0 * len(ATTACKS) / kept),
+        ({"usd_per_hour": 3600.0}, 5.0 * 8 / kept),
+        ({"usd_per_million_prompt_tokens": 1e5, "usd_per_million_completion_tokens": 1e6}, 21.0 * 8 / kept),
     ):
         priced = summary.params.model_copy(update={"price": PriceSettings(**prices)})
         assert replace(summary, params=priced).usd_per_kept_trace() == (usd and pytest.approx(usd))
@@ -97,15 +105,3 @@ def test_a_student_that_gained_nothing_is_said_to(tmp_path: Path, monkeypatch: p
     summary = collect(workspace.params())
     assert not summary.gain("tiny_qwen").shown
     assert "no difference is shown" in summary.headline("tiny_qwen")
-
-
-def test_the_page_opens_in_a_browser(summary: Summary, tmp_path: Path) -> None:
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("no Chromium here: apt install chromium")
-    path = tmp_path / "index.html"
-    path.write_text(rendered(summary))
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-    command = [browser, *flags, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", path.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    assert "from 0.0 % to 50.0 %" in done.stdout
