@@ -63,7 +63,8 @@ def record() -> None:
 
     params = config.load(Path("pipelines/profiles/laptop.yaml"))
     wanted = {f"{split}/{name}": source.model_copy(update={"n": 30})
-              for split, sources in params.problems.eval.items() for name, source in sources.items()}  # fmt: skip
+              for split, benchmark in config.benchmarks(params.problems).items()
+              for name, source in benchmark.sources.items()}  # fmt: skip
     problems = [problem for name, source in wanted.items() for problem in load_source(name, source, "benchmark", 5)]
     teacher = models.resolve_folder("teacher", params.teacher.model)
     serving = Serving(params.teacher.dtype, params.teacher.max_model_len, params.serving.teacher)

@@ -1,30 +1,20 @@
 """The benchmarks that ship: each file is complete, and reads rows laid out as its data set is on the hub."""
 
-import base64
 import csv
 import json
-import pickle
 import re
-import runpy
-import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import known
 import pytest
-from ruamel.yaml import YAML
 
-from distill import config, layout
-from distill.errors import ConfigError, DataError
-from distill.problems import hub, splits
+from distill import config
+from distill.problems import splits
 from distill.problems.sources import load_source
-from distill.records import Outcome, Problem
+from distill.records import Outcome
 from distill.settings import (
     Benchmark,
-    BenchmarkUse,
     DatasetSource,
-    FileSource,
     GymSource,
     ProblemSettings,
     VerifySettings,
@@ -33,7 +23,6 @@ from distill.verification import grade, tasks
 
 NAMES = sorted(path.stem for path in (Path(__file__).parents[2] / config.BENCHMARKS).glob("*.yaml"))
 GYM = {"kind": "gym", "task": "gcd", "n": 5}
-LEAST = {"what": "w", "licence": "MIT", "sources": {"gcd": GYM}}
 
 # What the hub has: the columns, in order, and two rows. Ours: the numbers of samples, and the reference answers.
 AIME = [
@@ -124,7 +113,8 @@ def test_the_gym_files_are_the_laptops_splits_and_one_more(root: Path) -> None:
     assert read("gym_easy").sources == laptop.eval["easy"]
     assert read("gym_hard").sources == laptop.eval["hard"]
     assert not set(read("gym_ood").sources) & set(laptop.train)
-    built = splits.build(by_name("gym_ood"), 17, lambda rows: grade.check_gold(rows, VerifySettings()))
+    settings = ProblemSettings.model_validate({"train": {"gcd": GYM}, "eval": {"it": "gym_ood"}})
+    built = splits.build(settings, 17, lambda rows: grade.check_gold(rows, VerifySettings()))
     assert {row.gold_verdict for row in built.eval["it"]} == {Outcome.CORRECT}
     assert len(built.eval["it"]) == 40
 
@@ -179,240 +169,3 @@ def lay_out(folder: Path, file: str, rows: list[dict[str, Any]], source: Dataset
     card = {"configs": [{"config_name": source.name or "default", "data_files": files}]}
     (folder / "README.md").write_text(f"---\n{json.dumps(card)}\n---\n")
     return folder
-
-
-# ------------------------------------------------------------------ LiveCodeBench
-
-
-def pack(cases: list[dict[str, str]]) -> str:
-    """Hidden tests as the hub's files hold them."""
-    return base64.b64encode(zlib.compress(pickle.dumps(json.dumps(cases)))).decode()
-
-
-def contest(private: str, starter: str = "", metadata: str = "{}") -> dict[str, str]:
-    """One row of LiveCodeBench, its columns in order."""
-    return {
-        "question_title": "t",
-        "question_content": "Print the sum of two numbers.",
-        "platform": "atcoder",
-        "question_id": "abc301_a",
-        "contest_id": "abc301",
-        "contest_date": "2023-05-13T00:00:00",
-        "starter_code": starter,
-        "difficulty": "easy",
-        "public_test_cases": json.dumps([{"input": "1 2\n", "output": "3\n", "testtype": "stdin"}]),
-        "private_test_cases": private,
-        "metadata": metadata,
-    }
-
-
-def converter(root: Path) -> Callable[[dict[str, str]], dict[str, Any]]:
-    """The script beside the benchmark's file."""
-    return runpy.run_path(str(root / config.BENCHMARKS / "livecodebench.py"))["convert"]
-
-
-def test_livecodebench_is_converted_and_read(root: Path, tmp_path: Path) -> None:
-    convert = converter(root)
-    hidden = [{"input": "40 2\n", "output": "42\n", "testtype": "stdin"}]
-    rows = [convert(contest(pack(hidden))), convert(contest(json.dumps(hidden)) | {"question_content": "Again."})]
-    assert rows[0]["tests"] == {"inputs": ["1 2\n", "40 2\n"], "outputs": ["3\n", "42\n"]}
-    assert "standard input" in rows[0]["prompt"]
-    path = tmp_path / "livecodebench.jsonl"
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    source = read("livecodebench").sources["livecodebench"]
-    assert isinstance(source, FileSource)
-    drawn = load_source("lcb", source.model_copy(update={"path": str(path)}), "lcb", seed=17)
-    assert [row.verifier for row in drawn] == ["code", "code"]
-    assert json.loads(drawn[0].verifier_args)["inputs"] == ["1 2\n", "40 2\n"]
-
-
-def test_a_function_of_livecodebench_is_called_by_its_name(root: Path) -> None:
-    convert = converter(root)
-    starter = "class Solution:\n    def add(self, a: int, b: int) -> int:\n        "
-    row = convert(contest(pack([]), starter, '{"func_name": "add"}'))
-    assert row["tests"]["fn_name"] == "add"
-    assert "```python\nclass Solution:\n    def add(self, a: int, b: int) -> int:\n```" in row["prompt"]
-
-
-class Attack:
-    """An object whose pickle runs a command."""
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
-        import os
-
-        return os.system, ("touch owned",)
-
-
-def test_a_pickle_that_runs_code_is_refused(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    convert = converter(root)
-    monkeypatch.chdir(tmp_path)
-    packed = base64.b64encode(zlib.compress(pickle.dumps(Attack()))).decode()
-    with pytest.raises(pickle.UnpicklingError, match="not a string; this is no file of LiveCodeBench"):
-        convert(contest(packed))
-    assert not (tmp_path / "owned").exists()
-
-
-def test_tests_without_a_program_are_no_failed_reference(tmp_path: Path) -> None:
-    """Their prompts stay, and stay gradable: nothing is known against them."""
-    path = tmp_path / "f.jsonl"
-    path.write_text(json.dumps({"prompt": "Add.", "tests": {"inputs": ["1"], "outputs": ["1"]}}))
-    source = {"kind": "file", "path": str(path), "verifier": "code", "columns": {"tests": "tests"}}
-    settings = ProblemSettings.model_validate({"train": {"gcd": GYM}, "eval": {"code": {"f": source}}})
-    built = splits.build(settings, 17, lambda problems: grade.check_gold(problems, VerifySettings()))
-    (row,) = built.eval["code"]
-    assert row.gold_verdict == ""
-    assert built.counts["code"]["f"]["not_gradable"] == 0
-
-
-# ------------------------------------------------------------------ by name
-
-
-@pytest.fixture
-def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Writes a benchmark's file into a workspace of the test's own."""
-    monkeypatch.chdir(tmp_path)
-    config.BENCHMARKS.mkdir(parents=True)
-
-    def write(name: str, **content: Any) -> None:
-        YAML().dump(LEAST | content, config.BENCHMARKS / f"{name}.yaml")
-
-    return write
-
-
-def by_name(split: Any) -> ProblemSettings:
-    return ProblemSettings.model_validate({"train": {"gcd": GYM}, "eval": {"it": split}})
-
-
-def test_a_run_may_want_less_of_a_file(files: Callable[..., None]) -> None:
-    files("mine", samples=64, answer_line=True)
-    whole = config.benchmarks(by_name("mine"))["it"]
-    assert (whole.samples, whole.answer_line, whole.sources["gcd"].n) == (64, True, 5)
-    part = config.benchmarks(by_name({"benchmark": "mine", "samples": 16, "n": 3}))["it"]
-    assert (part.samples, part.answer_line, part.sources["gcd"].n) == (16, True, 3)
-    assert len(splits.build(by_name({"benchmark": "mine", "n": 3}), 1, correct).eval["it"]) == 3
-    here = config.benchmarks(by_name({"gcd": GYM}))["it"]
-    assert (here.samples, here.answer_line) == (None, None)
-
-
-def correct(problems: Any) -> dict[str, Outcome]:
-    return {problem.id: Outcome.CORRECT for problem in problems}
-
-
-@pytest.mark.parametrize(
-    ("content", "says"),
-    [
-        ({"sample": 4}, r"^pipelines/benchmarks/mine\.yaml: sample is not a known key; did you mean samples\?$"),
-        ({"samples": 0}, r"mine\.yaml: samples must be greater than 0, got 0$"),
-        ({"licence": ""}, r"mine\.yaml: licence .*at least 1 character"),
-        ({"sources": {}}, r"mine\.yaml: sources .*at least 1 item"),
-        ({"sources": {"a": {"kind": "gym", "task": "gcd"}}}, r"mine\.yaml: sources\.a\.n is missing$"),
-        ({"prompt": "Solve it."}, r"mine\.yaml: prompt: the wording 'Solve it\.' lacks \{problem\}"),
-    ],
-)
-def test_a_fault_of_a_file_is_one_sentence(files: Callable[..., None], content: dict[str, Any], says: str) -> None:
-    files("mine", **content)
-    with pytest.raises(ConfigError, match=says):
-        config.benchmarks(by_name("mine"))
-
-
-@pytest.mark.parametrize(
-    ("name", "says"),
-    [
-        (
-            "aime42",
-            r"params\.yaml: problems\.eval\.it names 'aime42', but pipelines/benchmarks has no such file; did you mean",
-        ),
-        ("zzz", r"has no such file; it holds aime24$"),
-        ("../aime24", r"has no such file; did you mean aime24\?"),
-    ],
-)
-def test_a_name_without_a_file_is_named(files: Callable[..., None], name: str, says: str) -> None:
-    files("aime24")
-    with pytest.raises(ConfigError, match=says):
-        config.benchmarks(by_name(name))
-
-
-def test_params_with_a_wrong_name_are_refused_at_load(files: Callable[..., None], root: Path) -> None:
-    files("aime24")
-    yaml = YAML(typ="safe")
-    tree = yaml.load(root / "params.yaml")
-    tree["problems"]["eval"]["aime24"] = "aime2"
-    YAML().dump(tree, Path("params.yaml"))
-    with pytest.raises(ConfigError, match=r"^params\.yaml: problems\.eval\.aime24 names 'aime2'"):
-        config.load()
-
-
-def test_a_broken_row_names_the_file_of_its_benchmark(files: Callable[..., None]) -> None:
-    Path("rows.jsonl").write_text('{"question": "One?", "answer": "it is 1"}\n')
-    source = {"kind": "file", "path": "rows.jsonl"}
-    files("mine", sources={"rows": source})
-    with pytest.raises(DataError, match=r"set pipelines/benchmarks/mine\.yaml: sources\.rows\.columns\.prompt"):
-        splits.build(by_name("mine"), 1, correct)
-    files("mine", sources={"rows": source | {"columns": {"prompt": "question", "answer_after": "####"}}})
-    with pytest.raises(
-        DataError, match=r"rows\.jsonl line 1: column 'answer' has nothing after '####'; set pipelines/"
-    ):
-        splits.build(by_name("mine"), 1, correct)
-
-
-def test_the_wording_is_asked_and_hides_no_copy(files: Callable[..., None]) -> None:
-    """Ids and caches go by the whole prompt; what is the same question goes by the question."""
-    for name in ("mine", "train"):
-        Path(f"{name}.jsonl").write_text(
-            '{"prompt": "What is 1 + 1?", "answer": "2"}\n{"prompt": "Q: what is 1 + 1?", "answer": "2"}\n'
-            f'{{"prompt": "What is {len(name)}?", "answer": "3"}}\n'
-        )
-    files("mine", prompt="Q: {problem}", sources={"rows": {"kind": "file", "path": "mine.jsonl", "n": 1}})
-    train = {"rows": {"kind": "file", "path": "train.jsonl"}}
-    built = splits.build(ProblemSettings.model_validate({"train": train, "eval": {"it": "mine"}}), 1, correct)
-    assert [row.prompt for row in built.eval["it"]] == ["Q: What is 1 + 1?"]
-    assert [row.prompt for row in built.train] == ["What is 5?"]
-    plain: list[Problem] = load_source("rows", FileSource(kind="file", path="mine.jsonl", n=1), "it", 1)
-    assert plain[0].id != built.eval["it"][0].id
-    assert isinstance(by_name("mine").eval["it"], BenchmarkUse)
-
-
-# ------------------------------------------------------------------ what a change re-runs
-
-
-def test_samples_change_nothing_but_what_evaluate_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So a benchmark's file with another number of samples generates, verifies and curates nothing again."""
-    known.prepare(tmp_path, monkeypatch)
-
-    def outputs() -> dict[str, bytes]:
-        known.run("problems", config.load())
-        files = [*(tmp_path / layout.DATA).rglob("*.parquet"), tmp_path / layout.BENCHMARKS]
-        return {str(path.relative_to(tmp_path)): path.read_bytes() for path in files}
-
-    before = outputs()
-    file = config.BENCHMARKS / "sums.yaml"
-    file.write_text(file.read_text().replace("samples: 4", "samples: 16"))
-    changed = {name for name, content in outputs().items() if before[name] != content}
-    assert changed == {"data/benchmarks.json"}
-    assert json.loads(layout.BENCHMARKS.read_text())["sums"] == {"samples": 16, "answer_line": True}
-    file.write_text(file.read_text().replace("Here is a sum.", "Here is one."))
-    changed = {name for name, content in outputs().items() if before[name] != content}
-    assert changed == {"data/benchmarks.json", "data/problems/eval/sums.parquet"}
-
-
-def test_dvc_watches_the_files_and_what_comes_of_them(root: Path) -> None:
-    stages = YAML(typ="safe").load(root / "dvc.yaml")["stages"]
-    assert str(config.BENCHMARKS) in stages["problems"]["deps"]
-    assert str(layout.BENCHMARKS) in stages["problems"]["outs"]
-    for name in ("evaluate_teacher", "evaluate_base", "evaluate"):
-        stage = stages[name].get("do", stages[name])
-        assert {str(layout.BENCHMARKS), str(layout.EVAL_PROBLEMS)} <= set(stage["deps"])
-        assert not any(parameter.startswith("serving") for parameter in stage["params"])
-
-
-def test_the_stage_says_how_to_pin(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    known.prepare(tmp_path, monkeypatch)
-    monkeypatch.setattr(hub, "commit_of", lambda *_: "c" * 40)
-    monkeypatch.setattr(hub, "open_dataset", lambda *_: [{"prompt": "What is 1 + 1?", "answer": "2"}])
-    tree = YAML(typ="safe").load(Path("params.yaml"))
-    tree["problems"]["train"]["more"] = {"kind": "dataset", "path": "me/sums"}
-    YAML().dump(tree, Path("params.yaml"))
-    known.run("problems", config.load())
-    assert f"to keep these rows, pin them: problems.train.more.revision: {'c' * 40}\n" in capsys.readouterr().out
