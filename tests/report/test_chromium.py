@@ -23,7 +23,7 @@ TAGS = {
     "html", "head", "meta", "title", "style", "script", "body", "main", "header", "footer", "nav", "section", "article",
     "h1", "h2", "h3", "h4", "p", "a", "ul", "ol", "li", "dl", "dt", "dd", "div", "span", "strong", "em", "b", "i",
     "bdi", "code", "kbd", "pre", "table", "caption", "thead", "tbody", "tr", "th", "td", "details", "summary",
-    "label", "input", "select", "option", "button", "output",
+    "label", "input", "select", "option", "button", "output", "br", "small",
     "svg", "g", "line", "circle", "rect", "text", "polyline", "path",
 }  # fmt: skip
 RECORDER = """

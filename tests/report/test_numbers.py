@@ -11,6 +11,7 @@ from statistics import mean
 
 import pytest
 import workspace
+from known import Known
 
 from distill import layout, shards
 from distill.config import Params
@@ -18,7 +19,7 @@ from distill.curation import store
 from distill.errors import DataError
 from distill.records import Score
 from distill.report import cells, numbers, page
-from distill.report.summary import Summary, open_summary
+from distill.report.summary import collect, open_summary
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,25 +92,23 @@ class Page(HTMLParser):
         self._query = "" if tag == "pre" else self._query
 
 
-def rendered(params: Params) -> tuple[Summary, Page]:
-    with open_summary(params) as (summary, connection):
-        return summary, Page(page.render(summary, connection))
-
-
-def test_every_number_is_a_cell_of_the_query_it_leads_to(params: Params) -> None:
-    _, shown = rendered(params)
+def test_every_number_is_a_cell_of_the_query_it_leads_to(known: Known, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(known.folder)
+    with open_summary(known.params) as (summary, connection):
+        shown = Page(page.render(summary, connection))
     assert len(shown.cells) > 150
-    with numbers.open_numbers(params) as connection:
+    with numbers.open_numbers(known.params) as connection:
         answers = {name: store.ask(connection, sql) for name, sql in shown.queries.items()}
     for found in shown.cells:
         columns, rows = answers[found["href"].removeprefix("#")]
         value = rows[int(found["data-row"])][columns.index(found["data-column"])]
         assert cells.show(value, found["data-shape"]) == found["text"], found
+    assert {name.removeprefix("query-") for name in shown.queries} == set(numbers.names())
     assert {f"#{name}" for name in shown.queries} <= shown.links, "a query that no number needs"
 
 
 def test_results_are_what_the_scores_say(params: Params) -> None:
-    summary, _ = rendered(params)
+    summary = collect(params)
     for model in ("teacher", "tiny_qwen_base", "tiny_qwen"):
         scores = shards.read_rows(layout.SCORES / model / "scores.parquet", Score)
         for benchmark in ("easy", "hard", "all"):
@@ -129,7 +128,7 @@ def test_results_are_what_the_scores_say(params: Params) -> None:
 
 
 def test_budget_cuts_the_samples_that_are_there(params: Params) -> None:
-    summary, _ = rendered(params)
+    summary = collect(params)
     for row in summary.tables["budget"].rows:
         scores = shards.read_rows(layout.SCORES / row["model"] / "scores.parquet", Score)
         asked = [score for score in scores if row["benchmark"] in (score.benchmark, "all")]
@@ -141,7 +140,7 @@ def test_differences_pair_by_problem(params: Params) -> None:
     """A problem that only one of the two was asked is in neither rate."""
     kept = shards.read_rows(layout.SCORES / "tiny_qwen_base" / "scores.parquet", Score)[8:]
     shards.write_file(layout.SCORES / "tiny_qwen_base" / "scores.parquet", kept, Score)
-    summary, _ = rendered(params)
+    summary = collect(params)
     assert (summary.difference("tiny_qwen")["n"], summary.difference("tiny_qwen", versus="teacher")["n"]) == (22, 24)
     assert summary.difference("tiny_qwen")["p_holm"] is None
     easy, hard = (summary.difference("tiny_qwen", name) for name in ("easy", "hard"))
@@ -149,7 +148,7 @@ def test_differences_pair_by_problem(params: Params) -> None:
 
 
 def test_k_beyond_the_samples_is_no_number(params: Params) -> None:
-    summary, _ = rendered(params)
+    summary = collect(params)
     assert {row["k"] for row in summary.tables["at_k"].rows} == {1, 2, 4}
     for row in summary.tables["at_k"].find(k=1):
         assert (
@@ -161,7 +160,7 @@ def test_k_beyond_the_samples_is_no_number(params: Params) -> None:
 
 
 def test_tables_are_written_for_plots(params: Params, tmp_path: Path) -> None:
-    summary, _ = rendered(params)
+    summary = collect(params)
     numbers.write_tables(summary.tables, tmp_path / "tables")
     for name, table in summary.tables.items():
         with (tmp_path / "tables" / f"{name}.csv").open() as file:
@@ -191,11 +190,11 @@ def test_a_question_leaves_nothing_behind(params: Params) -> None:
 def test_missing_scores_are_named(params: Params) -> None:
     (layout.SCORES / "teacher" / "scores.parquet").unlink()
     with pytest.raises(DataError, match=r"data/scores/teacher/scores.parquet is missing; `dvc repro` writes it"):
-        rendered(params)
+        collect(params)
 
 
 def test_headline_numbers_are_json(params: Params) -> None:
-    summary, _ = rendered(params)
+    summary = collect(params)
     told = json.loads(json.dumps(summary.headline_numbers()))
     assert told["models"]["tiny_qwen"]["all"]["n"] == 24
     assert told["gains"]["tiny_qwen"]["hard"]["mean"] == summary.difference("tiny_qwen", "hard")["mean"]
