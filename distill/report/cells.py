@@ -23,7 +23,7 @@ SHAPES: dict[str, Callable[[Any], str]] = {
     "tokens": lambda value: f"{value:,.0f}",
     "p": lambda value: "< 0.001" if value < 0.001 else f"{value:.3f}",
     "usd": lambda value: f"${value:,.2f}" if value >= 0.1 else f"${value:.5f}",
-    "hours": lambda value: f"{value:,.2f} h",
+    "hours": lambda value: f"{value:,.2f} h" if value >= 0.1 else f"{60 * value:.1f} min",
     "minutes": lambda value: f"{value:,.1f} min",
     "nats": lambda value: f"{value:.4f}",
     "gb": lambda value: f"{value:,.1f} GB",

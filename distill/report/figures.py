@@ -73,7 +73,7 @@ def budget(cuts: Table) -> Markup:
 def loss(losses: Table, student: str) -> Markup:
     """The training loss of a student."""
     points = [(row["step"], row["loss"]) for row in losses.find(model=student)]
-    return charts.lines([Line(student, "student", points)], "step", percent=False)
+    return charts.lines([Line(student, "student", points)], "steps", percent=False)
 
 
 def _interval(row: dict[str, Any], label: str, kind: str, shape: str) -> Bar:
