@@ -50,6 +50,15 @@ class Summary:
         """A student against its base, or the teacher."""
         return self.tables["differences"].one(student=student, benchmark=benchmark, versus=versus)
 
+    @property
+    def missing(self) -> dict[str, int]:
+        """How many samples of each model were wanted and will never come, of those that lack any."""
+        found = {}
+        for model in (row["model"] for row in self.tables["results"].find(benchmark=ALL)):
+            measured = self.metrics.get(f"evaluate_{model}", {}).values()
+            found[model] = sum(block.get("missing", 0) for block in measured if isinstance(block, dict))
+        return {model: n for model, n in found.items() if n}
+
     def headline(self, student: str) -> str:
         """One honest sentence about a student."""
         before, after = self.result(layout.base_name(student)), self.result(student)
