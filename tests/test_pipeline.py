@@ -206,3 +206,25 @@ def test_readme_queries_answer(workspace: Path, root: Path) -> None:
             assert store.execute(query).fetchall(), query
         for query in queries["docs/curation.md"] + queries["pipelines/policies/README.md"]:
             store.execute(query).fetchall()  # what they ask for need not be in a sound store
+
+
+def test_dvc_and_sql_give_the_numbers_of_the_page(workspace: Path, tmp_path: Path) -> None:
+    def run(*command: str) -> str:
+        done = subprocess.run(
+            command, cwd=workspace, env=environment(workspace) | {"COLUMNS": "300"}, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert "failed to load" not in done.stderr
+        return done.stdout
+
+    shown = json.loads(run("dvc", "metrics", "show", "--json", "data/report.json"))
+    models = next(iter(shown.values()))["data"]["data/report.json"]["data"]["models"]
+    score = models["tiny_qwen"]["all"]["pass@1"]
+    page = (workspace / "data/report/index.html").read_text()
+    assert f"to {100 * score:.1f} % on {EVALUATED} unseen problems" in page
+    asked = "SELECT round(avg(correct / n), 9) FROM questions WHERE model = 'tiny_qwen' AND benchmark = 'all'"
+    assert f"{round(score, 9)}" in run("distill", "sql", asked)
+    run("dvc", "plots", "show", "--out", str(tmp_path / "plots"))
+    assert "tiny_qwen, all" in (tmp_path / "plots/index.html").read_text()
+    card = (workspace / "data/report/tiny_qwen.md").read_text()
+    assert f"value: {round(100 * models['tiny_qwen']['easy']['pass@1'], 2)}" in card
