@@ -92,6 +92,7 @@ class Section:
 
     training: Drawn
     evaluation: Drawn
+    seed: int
     data: Markup
 
 
@@ -101,7 +102,7 @@ def section(store: Any, params: Params) -> Section:
     training = _training(store, params, budget // 2)
     left = budget - sum(len(as_json(entry).encode()) for entry in training.entries)
     evaluation = _evaluation(store, params, left)
-    return Section(training, evaluation, Markup(as_json([*training.entries, *evaluation.entries])))
+    return Section(training, evaluation, params.seed, Markup(as_json([*training.entries, *evaluation.entries])))
 
 
 # ------------------------------------------------------------------ training traces
