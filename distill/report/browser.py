@@ -92,6 +92,7 @@ class Section:
 
     training: Drawn
     evaluation: Drawn
+    seed: int
     data: Markup
 
 
@@ -101,7 +102,7 @@ def section(store: Any, params: Params) -> Section:
     training = _training(store, params, budget // 2)
     left = budget - sum(len(as_json(entry).encode()) for entry in training.entries)
     evaluation = _evaluation(store, params, left)
-    return Section(training, evaluation, Markup(as_json([*training.entries, *evaluation.entries])))
+    return Section(training, evaluation, params.seed, Markup(as_json([*training.entries, *evaluation.entries])))
 
 
 # ------------------------------------------------------------------ training traces
@@ -118,7 +119,7 @@ def _training(store: Any, params: Params, budget: int) -> Drawn:
 def _trace_entry(facts: Mapping[str, Any], texts: Mapping[str, Any]) -> Entry:
     problem = {"view": "training"} | {name: facts[name] for name in OF_ENTRY}
     answer = {name: value for name, value in facts.items() if name not in OF_ENTRY}
-    words = {name: texts[name] for name in ("chain", "answer", "text")}
+    words = _words(texts["chain"], texts["answer"], texts["text"])
     return _shortened(problem) | {"answers": [_shortened(answer | {"role": "teacher"} | words)]}
 
 
@@ -191,8 +192,6 @@ def _answers(model: str, role: str, chosen: Sequence[Score], scores: Sequence[Sc
 
 
 def _answer(score: Score, trace: Trace, verdict: Verdict) -> dict[str, Any]:
-    """One answer; the whole message only where it is not a chain and what follows it."""
-    split = trace.reasoning is not None and trace.answer_text is not None
     return _shortened(
         {
             "id": trace.id,
@@ -203,10 +202,8 @@ def _answer(score: Score, trace: Trace, verdict: Verdict) -> dict[str, Any]:
             "tokens": score.completion_tokens,
             "finish": score.finish_reason,
             "sample": score.sample_index,
-            "chain": trace.reasoning,
-            "answer": trace.answer_text,
-            "text": None if split else trace.text,
         }
+        | _words(trace.reasoning, trace.answer_text, trace.text)
     )
 
 
@@ -234,6 +231,11 @@ def _rows_of(store: Any, query: str, ids: Sequence[str]) -> dict[str, dict[str, 
     if lost := [name for name in ids if name not in found]:
         raise DataError(f"{layout.STORE} holds no row {lost[0]}, which was drawn; `dvc repro` brings both into step")
     return found
+
+
+def _words(chain: str | None, answer: str | None, text: str | None) -> dict[str, Any]:
+    """A chain and what follows it, or the whole message where it is not these two."""
+    return {"text": text} if chain is None or answer is None else {"chain": chain, "answer": answer}
 
 
 def _shortened(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def test_an_evaluation_problem_has_an_answer_of_every_model(many: Path, monkeypa
         assert entry["prompt"] == f"What is {entry['gold']}?"
         for a in answers:
             cut = a["verdict"] == "truncated"
-            assert (a["chain"], a["text"]) == ((None, "I think.") if cut else ("I think.", None))
+            assert (a.get("chain"), a.get("text")) == ((None, "I think.") if cut else ("I think.", None))
             assert a["id"] in {
                 row.trace_id for row in shards.read_rows(layout.SCORES / a["model"] / "scores.parquet", Score)
             }

@@ -66,6 +66,7 @@ def visit(chromium: Browser, path: Path, fragment: str = "", **options: Any) -> 
     """A page opened from disk by a browser without a network, and everything it does that it must not."""
     heard = Heard()
     context = chromium.new_context(offline=True, **options)
+    context.set_default_timeout(10_000)  # ms
     context.add_init_script(RECORDER)
     page = context.new_page()
     page.on("request", lambda request: heard.requests.append(request.url) if request.url != own else None)

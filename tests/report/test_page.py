@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import hostile_texts
@@ -15,7 +16,7 @@ from distill import layout
 from distill.curation.store import open_store
 from distill.report import page
 from distill.report.summary import Summary, collect
-from distill.settings import PriceSettings
+from distill.settings import PriceSettings, ReportSettings
 
 
 @pytest.fixture
@@ -64,6 +65,15 @@ def test_the_policy_names_what_is_in_the_page_and_nothing_else(summary: Summary)
         "form-action 'none'", "require-trusted-types-for 'script'", "trusted-types 'none'",
     ]  # fmt: skip
     assert not re.findall(r"""(?:src|href)\s*=\s*["']?https?:""", html)
+
+
+def test_the_page_says_how_much_was_drawn_of_what(summary: Summary) -> None:
+    assert "<strong>8 of 8 training traces</strong>." in rendered(summary)
+    few = summary.params.model_copy(update={"report": ReportSettings(traces=6)})
+    html = rendered(replace(summary, params=few))
+    assert "<strong>6 of 8 training traces</strong>, by seed 17: kept ones and" in html
+    assert "<strong>6 of 40 evaluation problems</strong>: as many of each way" in html
+    assert re.search(r'<td>kept</td><td class="n">4</td><td class="n">3</td>', html)
 
 
 def test_the_headline_is_that_of_the_scores(summary: Summary) -> None:
