@@ -8,10 +8,11 @@ weights get no gradient, so 4), without the lookup of embeddings, and for causal
 a row. Padding and recomputed activations do not count for it.
 """
 
-import os
 import resource
 from collections.abc import Sequence
 from typing import Any
+
+from distill.training import processes
 
 # Dense bf16, by the start of what CUDA calls the device; from NVIDIA's data sheets. The longer name comes first.
 PEAK_FLOPS = {
@@ -26,17 +27,17 @@ PEAK_FLOPS = {
 
 
 def measure(watch: Any, flops_per_token: float, device: str) -> dict[str, float | None]:
-    """The figures of this process's part of a run; tokens per second are those of all processes."""
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    rate = watch.tokens_per_second
-    steps = max(watch.steps, 1)
+    """The figures of a run, of all processes together but for memory; every process takes part."""
+    counts = processes.gather((watch.tokens, watch.positions, watch.documents))
+    tokens, positions, documents = (sum(column) for column in zip(*counts, strict=True))
+    rate, steps = tokens / watch.seconds, max(watch.steps, 1)
     return {
-        "tokens_per_second": rate * processes,
-        "useful_token_share": watch.useful_share,
-        "mfu": utilisation(rate * flops_per_token, device_name(device)),
+        "tokens_per_second": rate,
+        "useful_token_share": tokens / max(positions, 1),
+        "mfu": utilisation(rate / len(counts) * flops_per_token, device_name(device)),
         "peak_memory_gb": peak_memory_gb(device),
-        "tokens_per_step": watch.tokens * processes / steps,
-        "documents_per_step": watch.documents * processes / steps,
+        "tokens_per_step": tokens / steps,
+        "documents_per_step": documents / steps,
     }
 
 
