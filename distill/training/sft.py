@@ -112,6 +112,7 @@ def _settle(
     placement = place()
     _quiet()
     work = layout.state_dir() / "checkpoints" / run_id(settings, recipe, base, audit, seed)
+    preflight.check_disk(student, settings, base, work)
     rows = load_rows(tokenized, work / "rows")
     batching = plan(list(rows["n_tokens"]), settings, recipe, placement, seed)
     return Run(student, settings, base, recipe, placement, batching, rows, work, seed)
@@ -227,7 +228,7 @@ def arguments(run: Run) -> Any:
         logging_nan_inf_filter=False,  # the default hides losses that are no number
         save_strategy="steps",
         save_steps=10**9,  # by time, see resume.Keeper
-        save_total_limit=2,
+        save_total_limit=preflight.KEPT,
         disable_tqdm=True,
         report_to="none",
         push_to_hub=False,
