@@ -99,16 +99,23 @@ def test_a_missing_deepspeed_is_named_with_its_cure(machine: Any, monkeypatch: p
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_accelerate_reads_the_configs(path: Path) -> None:
-    """accelerate refuses keys that it does not know; whole weights are gathered wherever they are shared."""
+    """accelerate knows every key and takes each as its launcher's option; shared weights are gathered whole."""
     from accelerate.commands.config.config_args import load_config_from_file
+    from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 
-    found = load_config_from_file(str(path))
-    assert found.mixed_precision == "bf16"
-    if path.stem == "fsdp2":
-        assert found.fsdp_config["fsdp_version"] == 2
-        assert found.fsdp_config["fsdp_state_dict_type"] == "FULL_STATE_DICT"
-    if path.stem == "zero3":
-        assert (found.deepspeed_config["zero_stage"], found.deepspeed_config["zero3_save_16bit_model"]) == (3, True)
+    config = load_config_from_file(str(path))
+    options = ["--config_file", str(path), "--num_processes", "2", "--module", "pipelines.train", "tiny"]
+    found, *_ = _validate_launch_command(launch_command_parser().parse_args(options))
+    assert (found.mixed_precision, found.num_processes, found.num_machines) == ("bf16", 2, 1)
+    assert (found.multi_gpu, found.use_fsdp, found.use_deepspeed) == tuple(
+        path.stem == name for name in ("ddp", "fsdp2", "zero3")
+    )
+    unknown = {*config.fsdp_config, *config.deepspeed_config} - vars(found).keys()
+    assert not unknown
+    if found.use_fsdp:
+        assert (found.fsdp_version, found.fsdp_state_dict_type) == (2, "FULL_STATE_DICT")
+    if found.use_deepspeed:
+        assert (found.zero_stage, found.zero3_save_16bit_model) == (3, True)
 
 
 # ------------------------------------------------------------------ who is to blame
