@@ -8,6 +8,7 @@ weights get no gradient, so 4), without the lookup of embeddings, and for causal
 a row. Padding and recomputed activations do not count for it.
 """
 
+import math
 import resource
 from collections.abc import Sequence
 from typing import Any
@@ -60,7 +61,13 @@ def weight_flops(model: Any) -> int:
     """FLOPs per token in matrix products with weights. An embedding that is the head too is used as one once."""
     embedding, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
     used = [weight for weight in model.parameters() if weight is not embedding or embedding is head]
-    return sum((6 if weight.requires_grad else 4) * weight.numel() for weight in used)
+    return sum((6 if weight.requires_grad else 4) * _count(weight) for weight in used)
+
+
+def _count(weight: Any) -> int:
+    """How many weights there are in a tensor; one of 4 bits holds two a byte, and knows its shape."""
+    state = getattr(weight, "quant_state", None)
+    return int(weight.numel()) if state is None else math.prod(state.shape)
 
 
 def device_name(device: str) -> str | None:
