@@ -1,18 +1,20 @@
 """Our train stage beside a plain TRL script: the same model, rows and steps, in the same run, on the CPU.
 
-    python benchmarks/train.py               both parts below, about ten minutes on two cores
+    python benchmarks/train.py               both parts below, about half an hour on two cores
     python benchmarks/train.py overhead      rows of one length, so that both sides see the same batches: wall time
     python benchmarks/train.py batching      lengths spread as R1's chains are: useful tokens a second, and loss
 
 `overhead` is all that the stage adds or saves: reading, loading, hashing the run, progress, checkpoints, its own loss.
-`batching` sets the stage's order (rows of like length share a batch; on the CPU it never packs) against the random
-batches that TRL pads by default. Both train on the same rows once, so after equal tokens; the loss is that on rows held
-out. Long rows follow other rules than short ones, so that an order by length could do harm. Lengths are log-normal, as
-R1's chains with their mean of 6,000 tokens and some over 20,000, at 1/32 (mean 190, at most 1,024). The model is
-tiny-qwen's shape with random weights. Both sides are timed whole, from the base on disk to the trained model in memory.
+`batching` sets the stage's micro-batches (on the CPU it never packs) against the batches that TRL pads by default. Both
+take random rows a step and as many steps, so they train on as many tokens; the loss is that on rows held out, after
+one epoch, in nats a trained token. Lengths are log-normal, as R1's chains with their mean of 6,000 tokens and some over
+20,000, at 1/24 (mean 250, at most 1,024): worked sums of two to twelve numbers and divisors, as tiny-r1 learned them,
+for each length the chain nearest to it. The model is tiny-qwen, which has seen no chain yet. Both sides are timed
+whole, from the base on disk to the trained model in memory. Each part ends in the row for benchmarks/README.md.
 """
 
 import argparse
+import bisect
 import contextlib
 import io
 import math
@@ -27,13 +29,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill.dataset.examples import IGNORED, Example, write_examples
-from distill.models import ModelRevision, resolve_folder
+from distill.dataset.examples import Example, write_examples
+from distill.models import resolve_folder
 from distill.students import StudentSettings
 
-SHAPE = Path("data/models/tiny-qwen")
-MEAN, SIGMA, MOST = 190, 0.7, 1024  # tokens of a chain; sigma leaves 2 % over 20,000 / 32
-PROMPT = 8
+BASE = Path("data/models/tiny-qwen")
+MEAN, SIGMA, MOST = 250, 0.7, 1024  # tokens of a row; sigma leaves 2 % over 20,000 / 24
+SAME = 250  # tokens of a row of `overhead`
 HELD_OUT = 64
 Side = Callable[["Work", int], tuple[float, Any]]
 
@@ -47,16 +49,15 @@ class Seconds:
 
 
 class Work:
-    """A folder with a base of random weights, rows to train on and rows held out."""
+    """A folder with the base, rows to train on and rows held out."""
 
-    def __init__(self, folder: Path, lengths: list[int], seed: int) -> None:
-        rng = random.Random(seed)
-        self.folder, self.base = folder, make_base(folder / "base")
-        self.settings = StudentSettings(base=str(folder / "base"), method="full", learning_rate=2e-3, batch_size=8)
-        rows = [make_row(i, length, rng) for i, length in enumerate(lengths)]
-        self.held_out = [make_row(-i, length, rng) for i, length in enumerate(draw_lengths(HELD_OUT, seed), 1)]
+    def __init__(self, folder: Path, rows: list[Example], held_out: list[Example]) -> None:
+        self.folder, self.held_out = folder, held_out
+        shutil.copytree(BASE, folder / "base")
+        self.base = resolve_folder("bench_base", str(folder / "base"))
+        self.settings = StudentSettings(base=str(folder / "base"), method="full", learning_rate=1e-3,
+                                        batch_size=8, epochs=1, warmup_ratio=0.1)  # fmt: skip
         self.rows = folder / "tokenized"
-        shutil.rmtree(self.rows, ignore_errors=True)
         files = write_examples(self.rows, iter(rows))
         self.proof = {
             "rows": len(rows),
@@ -68,31 +69,40 @@ class Work:
         }
 
 
-def make_base(folder: Path) -> ModelRevision:
-    """tiny-qwen's shape and tokenizer, with weights that know nothing."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-
-    torch.manual_seed(0)
-    AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(SHAPE)).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(SHAPE).save_pretrained(folder)
-    return resolve_folder("bench_base", str(folder))
-
-
 def draw_lengths(n: int, seed: int) -> list[int]:
     """Lengths of rows, log-normal with that mean."""
     rng, middle = random.Random(f"lengths {seed}"), math.log(MEAN) - SIGMA**2 / 2
-    return [PROMPT + max(16, min(MOST - PROMPT, round(rng.lognormvariate(middle, SIGMA)))) for _ in range(n)]
+    return [min(MOST, round(rng.lognormvariate(middle, SIGMA))) for _ in range(n)]
 
 
-def make_row(number: int, length: int, rng: random.Random) -> Example:
-    """Tokens of which each has four likely successors; which four depends on whether the row is long."""
-    step = 131 if length > MEAN else 71
-    ids = [rng.randrange(3, 600)]
-    while len(ids) < length - 1:
-        ids.append(3 + (ids[-1] * step + rng.choice((0, 0, 0, 1, 2, 3)) * 97) % 597)
-    ids.append(2)  # the end of the turn
-    return Example(f"{number:020x}", "made", ids, [IGNORED] * PROMPT + ids[PROMPT:], PROMPT)
+def draw_rows(n: int, seed: int) -> list[Example]:
+    """Worked chains, for each length the one of a pool that comes nearest; a pool holds about four for each."""
+    import reasoning_gym
+    from transformers import AutoTokenizer
+
+    from distill.embedded import chains, corpus
+
+    tokenizer, rng, pool = AutoTokenizer.from_pretrained(BASE), random.Random(seed), []
+    asked = [("chain_sum", {"min_terms": k, "max_terms": k, "min_digits": 1, "max_digits": 3}) for k in range(2, 13)]
+    for task, config in [*asked, ("gcd", {"min_value": 1, "max_value": 60})] * 2:
+        for item in reasoning_gym.create_dataset(task, seed=rng.randrange(1 << 30), size=n // 6, **config):
+            example, _ = chains.write_chain(task, item["question"], item["metadata"], rng)
+            ids, labels = corpus.encode(tokenizer, example, with_chains=True)
+            pool.append((len(ids), len(pool), task, ids, labels))
+    pool = sorted(row for row in pool if row[0] <= MOST)
+    found = []
+    for number, length in enumerate(draw_lengths(n, seed)):
+        place = min(bisect.bisect_left(pool, (length,)), len(pool) - 1)
+        _, _, task, ids, labels = pool.pop(place)
+        found.append(Example(f"{number:020x}", task, ids, labels, sum(label < 0 for label in labels)))
+    return found
+
+
+def rows_of_one_length(n: int) -> list[Example]:
+    """Ids that mean nothing: what a step takes does not depend on them."""
+    rng = random.Random(0)
+    ids = [[rng.randrange(3, 600) for _ in range(SAME)] for _ in range(n)]
+    return [Example(f"{number:020x}", "made", row, [-100, *row[1:]], 1) for number, row in enumerate(ids)]
 
 
 # ------------------------------------------------------------------ the two sides
@@ -164,40 +174,43 @@ def overhead(rounds: int, n: int) -> None:
     """Time on rows of one length; the first round warms up."""
     found: list[dict[str, Seconds]] = []
     with workspace() as folder:
-        work = Work(folder, [PROMPT + MEAN] * n, 0)
+        work = Work(folder, rows_of_one_length(n), [])
         for turn in range(rounds + 1):
             found.append({name: silently(side, work, 1)[0] for name, side in in_turn(turn)})
-    print(f"overhead: {work.proof['tokens']:,} tokens in rows of one length; the stage over plain TRL, bar 1.03")
+    said = []
     for kind in ("wall", "cpu"):
         ratios = [getattr(row["ours"], kind) / getattr(row["plain"], kind) for row in found[1:]]
-        mid = {name: statistics.median(getattr(row[name], kind) for row in found[1:]) for name in found[0]}
-        print(f"  {kind} {mid['ours']:.2f} s, {mid['plain']:.2f} s; median ratio {statistics.median(ratios):.3f} "
-              f"({', '.join(f'{ratio:.3f}' for ratio in ratios)})", flush=True)  # fmt: skip
+        said.append(f"{kind} {statistics.median(ratios):.3f} x ({', '.join(f'{ratio:.3f}' for ratio in ratios)})")
+    claim = "the train stage costs what a plain TRL script costs: same rows, batches, steps, dtype"
+    took = statistics.median(row["plain"].wall for row in found[1:])
+    print(f"| `train.py overhead` | {claim} | {'; '.join(said)}; of {took:.0f} s |", flush=True)
 
 
 def batching(seeds: int, n: int) -> None:
-    """Useful tokens a second, and the loss on held-out rows after the same rows; a seed draws rows and their order."""
-    print("| seed | stage tok/s | TRL tok/s | ratio | of CPU time | stage loss | TRL loss |")
-    print("|---|---:|---:|---:|---:|---:|---:|")
-    ratios, gaps, losses = [], [], []
+    """Useful tokens a second, and the loss on held-out rows after as many tokens; a seed draws rows and their order."""
+    print("seed: ratio of useful tokens a second, by the clock and of CPU time; held-out loss of the stage and of TRL")
+    wall, cpu, gaps, losses = [], [], [], []
     for seed in range(1, seeds + 1):
         with workspace() as folder:
-            work = Work(folder, draw_lengths(n, seed), seed)
+            drawn = draw_rows(n + HELD_OUT, seed)
+            work = Work(folder, drawn[:n], drawn[n:])
             took, said = {}, {}
             for name, side in in_turn(seed):
                 took[name], model = silently(side, work, seed)
                 said[name] = loss(model, work.held_out)
-        ratios.append(took["plain"].wall / took["ours"].wall)
+        wall.append(took["plain"].wall / took["ours"].wall)
+        cpu.append(took["plain"].cpu / took["ours"].cpu)
         gaps.append(said["ours"] - said["plain"])
         losses.append(said["plain"])
-        rates = [work.proof["tokens"] / took[name].wall for name in ("ours", "plain")]
-        print(f"| {seed} | {rates[0]:,.0f} | {rates[1]:,.0f} | {ratios[-1]:.2f} x "
-              f"| {took['plain'].cpu / took['ours'].cpu:.2f} x | {said['ours']:.4f} | {said['plain']:.4f} |",
-              flush=True)  # fmt: skip
-    error = statistics.stdev(gaps) / math.sqrt(len(gaps))
-    print(f"batching (CPU: rows of like length, not packed): median ratio {statistics.median(ratios):.2f} x, bar 1.6; "
-          f"loss differs by {statistics.mean(gaps):+.4f} nats, standard error {error:.4f}; between seeds TRL's has a "
-          f"standard deviation of {statistics.stdev(losses):.4f}")  # fmt: skip
+        print(f"{seed}: {wall[-1]:.2f} x, {cpu[-1]:.2f} x; {said['ours']:.4f}, {said['plain']:.4f}", flush=True)
+    error = statistics.stdev(gaps) / math.sqrt(len(gaps)) if len(gaps) > 1 else math.nan
+    rates = ", ".join(f"{ratio:.2f}" for ratio in wall)
+    claim = "rows of like length together (CPU) against TRL's padded batch of 8, lengths as R1's chains; the same loss"
+    speed = (
+        f"useful tokens a second {statistics.median(wall):.2f} x ({rates}), a CPU second {statistics.median(cpu):.2f} x"
+    )
+    differs = f"{statistics.mean(gaps):+.4f} nats, standard error {error:.4f}, of {statistics.mean(losses):.3f}"
+    print(f"| `train.py batching` | {claim} | {speed}; held-out loss {differs}; {seeds} seeds of {n} rows |")
 
 
 def in_turn(turn: int) -> list[tuple[str, Side]]:

@@ -27,6 +27,7 @@ class LoraSettings(Settings):
     alpha: Positive = 32
     dropout: Fraction = 0.0
     target_modules: Literal["all-linear"] | Annotated[list[str], Field(min_length=1)] = "all-linear"
+    quantize: Literal["nf4"] | None = None  # QLoRA, on GPUs
 
     @model_validator(mode="before")
     @classmethod

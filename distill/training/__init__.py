@@ -11,6 +11,7 @@ trainer.py        SFTTrainer with its own order of rows and a lean loss on the C
 resume.py         checkpoints of a run, and which of them is whole
 watch.py          progress, loss history, and the stop at a loss that is no number or diverges
 figures.py        tokens per second, share without padding, FLOPs utilisation, memory
+quantized.py      QLoRA: the base in 4 bits while it trains, and the way back to the published one
 merge.py          whole weights in bf16, and how far they are from the model that was trained
 checkpoint.py     the folder that ships
 shapes.py         names and sizes of what was written, against the base's

@@ -8,10 +8,12 @@ weights get no gradient, so 4), without the lookup of embeddings, and for causal
 a row. Padding and recomputed activations do not count for it.
 """
 
-import os
+import math
 import resource
 from collections.abc import Sequence
 from typing import Any
+
+from distill.training import processes
 
 # Dense bf16, by the start of what CUDA calls the device; from NVIDIA's data sheets. The longer name comes first.
 PEAK_FLOPS = {
@@ -26,17 +28,17 @@ PEAK_FLOPS = {
 
 
 def measure(watch: Any, flops_per_token: float, device: str) -> dict[str, float | None]:
-    """The figures of this process's part of a run; tokens per second are those of all processes."""
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    rate = watch.tokens_per_second
-    steps = max(watch.steps, 1)
+    """The figures of a run, of all processes together but for memory; every process takes part."""
+    counts = processes.gather((watch.tokens, watch.positions, watch.documents))
+    tokens, positions, documents = (sum(column) for column in zip(*counts, strict=True))
+    rate, steps = tokens / watch.seconds, max(watch.steps, 1)
     return {
-        "tokens_per_second": rate * processes,
-        "useful_token_share": watch.useful_share,
-        "mfu": utilisation(rate * flops_per_token, device_name(device)),
+        "tokens_per_second": rate,
+        "useful_token_share": tokens / max(positions, 1),
+        "mfu": utilisation(rate / len(counts) * flops_per_token, device_name(device)),
         "peak_memory_gb": peak_memory_gb(device),
-        "tokens_per_step": watch.tokens * processes / steps,
-        "documents_per_step": watch.documents * processes / steps,
+        "tokens_per_step": tokens / steps,
+        "documents_per_step": documents / steps,
     }
 
 
@@ -59,7 +61,13 @@ def weight_flops(model: Any) -> int:
     """FLOPs per token in matrix products with weights. An embedding that is the head too is used as one once."""
     embedding, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
     used = [weight for weight in model.parameters() if weight is not embedding or embedding is head]
-    return sum((6 if weight.requires_grad else 4) * weight.numel() for weight in used)
+    return sum((6 if weight.requires_grad else 4) * _count(weight) for weight in used)
+
+
+def _count(weight: Any) -> int:
+    """How many weights there are in a tensor; one of 4 bits holds two a byte, and knows its shape."""
+    state = getattr(weight, "quant_state", None)
+    return int(weight.numel()) if state is None else math.prod(state.shape)
 
 
 def device_name(device: str) -> str | None:

@@ -84,8 +84,14 @@ def measure_parity(model: Any, folder: Path, examples: Sequence[Example]) -> dic
     from transformers import AutoModelForCausalLM
 
     shipped = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(model.device)
-    whole = model.float()
-    gaps = torch.cat([log_probabilities(shipped, e) - log_probabilities(whole, e) for e in examples])
+    return compare(shipped, model.float(), examples)
+
+
+def compare(model: Any, other: Any, examples: Sequence[Example]) -> dict[str, float]:
+    """How far the log-probabilities of one model are from another's, on the trained tokens of rows."""
+    import torch
+
+    gaps = torch.cat([log_probabilities(model, e) - log_probabilities(other, e) for e in examples])
     return {
         "mean_nats": float(gaps.abs().mean()),
         "shift_nats": float(gaps.mean()),

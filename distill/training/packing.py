@@ -1,6 +1,6 @@
 """Packs: several whole rows of a step in one long row, without padding and without seeing each other.
 
-    Packs(LengthBatches(lengths, 16, seed), capacity=1024, epochs=3)  ->  (17, 3, 250), (4, 90), …
+    Packs(Steps(lengths, 16, seed), capacity=1024, epochs=3)  ->  (17, 3, 250), (4, 90), …
 
 A step sees the same rows packed or not, so packing changes its speed and nothing else: published runs that counted
 packs as rows took fewer steps and lost by it (1,000 rows, AIME 36.7 to 13.3). Rows are placed best-fit, the longest
@@ -11,33 +11,39 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from distill.training.rows import LengthBatches
+from distill.dataset.examples import IGNORED
+from distill.training.rows import HOLLOW_IDS, Steps
 
 
 class Packs:
-    """Row numbers of each pack of an epoch, every step in `per_step` packs (a sampler, in PyTorch's words)."""
+    """Row numbers of each pack of an epoch, every step in `per_step` packs (a sampler, in PyTorch's words).
 
-    def __init__(self, batches: LengthBatches, capacity: int, epochs: int, n_processes: int = 1) -> None:
-        self.batches, self.capacity = batches, capacity
-        most = max(len(self._pack(step)) for epoch in range(epochs) for step in batches.of_epoch(epoch))
-        self.per_step = -(-most // n_processes) * n_processes
+    The last step may have fewer; packs without a row make it as many for each process.
+    """
+
+    def __init__(self, steps: Steps, capacity: int, epochs: int, n_processes: int = 1) -> None:
+        self.steps, self.capacity = steps, capacity
+        most = max(len(self._pack(step)) for epoch in range(epochs) for step in steps.of_epoch(epoch))
+        self.per_step = most + -most % n_processes
+        rest = min(len(steps.lengths) % steps.batch_size, self.per_step)
+        self.in_last = rest + -rest % n_processes
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order is next; the trainer calls this before each."""
-        self.batches.set_epoch(epoch)
+        self.steps.set_epoch(epoch)
 
     def __len__(self) -> int:
-        full, rest = divmod(len(self.batches), self.batches.batch_size)
-        return full * self.per_step + min(rest, self.per_step)
+        return len(self.steps.lengths) // self.steps.batch_size * self.per_step + self.in_last
 
     def __iter__(self) -> Iterator[tuple[int, ...]]:
-        for step in self.batches.of_epoch(self.batches.epoch):
-            yield from (tuple(pack) for pack in spread(self._pack(step), min(self.per_step, len(step))))
+        for step in self.steps.of_epoch(self.steps.epoch):
+            n = self.per_step if len(step) == self.steps.batch_size else self.in_last
+            packs = spread(self._pack(step), min(n, len(step)))
+            yield from (tuple(pack) for pack in packs)
+            yield from [()] * (n - len(packs))
 
     def _pack(self, step: list[int]) -> list[list[int]]:
-        return [
-            [step[i] for i in pack] for pack in best_fit([self.batches.lengths[row] for row in step], self.capacity)
-        ]
+        return [[step[i] for i in pack] for pack in best_fit([self.steps.lengths[row] for row in step], self.capacity)]
 
 
 class PackedRows:
@@ -50,6 +56,12 @@ class PackedRows:
         return len(self.packs)
 
     def __getitem__(self, pack: tuple[int, ...]) -> dict[str, list[int]]:
+        if not pack:
+            return {
+                "input_ids": HOLLOW_IDS,
+                "labels": [IGNORED] * len(HOLLOW_IDS),
+                "seq_lengths": [len(HOLLOW_IDS)],
+            }
         rows = self.rows[list(pack)]
         return {
             "input_ids": [token for row in rows["input_ids"] for token in row],

@@ -6,16 +6,21 @@ nobody audited looks like any other.
 
 import hashlib
 import json
+import math
+import shutil
 from pathlib import Path
 from typing import Any
 
-from distill import models
+from distill import layout, models
 from distill.errors import ConfigError, DataError
 from distill.models import ModelRevision
-from distill.students import StudentSettings
+from distill.students import UNTRAINED, StudentSettings
 from distill.training.architecture import shape
+from distill.training.shapes import read_shapes
 
 INDEX = "model.safetensors.index.json"
+KEPT = 2  # checkpoints of a run; a third is there while it is written
+SAVED_BYTES = 12  # of a trained weight in a checkpoint: itself and two moments of AdamW, in fp32
 
 
 def check(student: str, settings: StudentSettings, base: ModelRevision, tokenized: Path, audit: dict[str, Any]) -> None:
@@ -82,3 +87,29 @@ def check_vocabulary(base: ModelRevision, vocabulary: int) -> None:
             f"the tokenizer of {base.model} has {tokens:,} tokens but its weights know {vocabulary:,}; "
             "they are of two models: fetch it again, or resize the embedding first"
         )
+
+
+def check_disk(student: str, settings: StudentSettings, base: ModelRevision, work: Path) -> None:
+    """There is room for the run's checkpoints in `work`, and for the student beside them."""
+    saved, shipped = sizes(settings, Path(str(base.path)))
+    held = sum(path.stat().st_size for path in work.glob("checkpoint-*/**/*") if path.is_file())
+    for folder, needed in ((work, (KEPT + 1) * saved), (layout.STUDENTS, KEPT * saved + shipped)):
+        place = next(path for path in folder.absolute().parents if path.exists())
+        free = shutil.disk_usage(place).free
+        if free < needed - held:
+            raise DataError(
+                f"{student} needs about {(needed - held) / 1e9:,.3g} GB of disk for checkpoints and weights but "
+                f"{place} has {free / 1e9:,.3g} GB left; make room, or make {folder.parent} a link to a larger disk"
+            )
+
+
+def sizes(settings: StudentSettings, base: Path) -> tuple[int, int]:
+    """Bytes of a checkpoint, at most, and of the weights that ship."""
+    weights = read_shapes(base)
+    whole = sum(map(math.prod, weights.values()))
+    trained = whole
+    if settings.lora is not None:
+        matrices = {name: form for name, form in weights.items() if len(form) == 2}
+        layers = [form for name, form in matrices.items() if not any(part in name for part in UNTRAINED)]
+        trained = settings.lora.rank * sum(map(sum, layers))
+    return SAVED_BYTES * trained, whole * (2 if settings.ship_dtype == "bfloat16" else 4)

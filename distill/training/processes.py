@@ -24,6 +24,15 @@ def sharding() -> tuple[str, ...]:
     return tuple(name for name in names if os.environ.get(name, "false").lower() == "true")
 
 
+def gather(found: Any) -> list[Any]:
+    """What each process found; every one takes part."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return [found]
+    from accelerate.utils import gather_object
+
+    return list(gather_object([found]))
+
+
 def leave() -> None:
     """Leave the process group, if there is one."""
     import torch

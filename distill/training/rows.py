@@ -1,7 +1,11 @@
 """A student's rows as TRL reads them, and the order in which they are trained.
 
-Rows of like length share a batch, so little of it is padding; the batches come in a random order. The order follows
-from the seed and the epoch alone, never from the state of a random generator, so a resumed run sees the same.
+    Steps(lengths, batch_size=4, seed=17)  ->  21, 3, 8, 40,   7, 16, 2, 30, …   each step from short to long
+
+The rows of a step are drawn at random, so every step has long ones and short ones and about as many tokens: the loss is
+a mean over a step's tokens, and in a step of short rows alone each of them would count for more. Within a step, rows of
+like length are neighbours, so that the micro-batches that are cut from it have little padding. The order follows from
+the seed and the epoch alone, never from the state of a random generator, so a resumed run sees the same.
 """
 
 import random
@@ -9,14 +13,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-CHUNK = 50  # batches that are sorted by length together: enough for little padding, few enough to stay random
+from distill.dataset.examples import IGNORED
+
+HOLLOW = -1  # the number of a row in which nothing is trained
+HOLLOW_IDS = [0, 0]  # two, since the first token of a row predicts and is not predicted
 
 
-class LengthBatches:
-    """Row numbers of one epoch after the other, neighbours of like length (a sampler, in PyTorch's words)."""
+class Steps:
+    """Row numbers of one epoch after the other (a sampler, in PyTorch's words).
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
-        self.lengths, self.batch_size, self.seed = lengths, batch_size, seed
+    The last step may have fewer rows; hollow ones fill it up to a multiple of `multiple`, since several processes take
+    as many each: accelerate would fill it with rows of the epoch's beginning, and train those twice.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, multiple: int = 1) -> None:
+        self.lengths, self.batch_size, self.seed, self.multiple = lengths, batch_size, seed, multiple
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -24,23 +35,33 @@ class LengthBatches:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return len(self.lengths)
+        return len(self.lengths) + -len(self.lengths) % self.multiple
 
     def __iter__(self) -> Iterator[int]:
-        return (row for batch in self.of_epoch(self.epoch) for row in batch)
+        yield from (row for step in self.of_epoch(self.epoch) for row in step)
+        yield from [HOLLOW] * (len(self) - len(self.lengths))
 
     def of_epoch(self, epoch: int) -> list[list[int]]:
-        """The rows of each step of an epoch."""
-        draw = random.Random(f"{self.seed}:{epoch}")
+        """The rows of each step of an epoch, from short to long; hollow ones are not among them."""
         rows = list(range(len(self.lengths)))
-        draw.shuffle(rows)
-        batches = []
-        for chunk in _cut(rows, CHUNK * self.batch_size):
-            batches += _cut(sorted(chunk, key=lambda row: self.lengths[row]), self.batch_size)
-        draw.shuffle(batches)
-        # The one batch that may not be full has to come last, or every later one would straddle two lengths.
-        batches.sort(key=len, reverse=True)
-        return batches
+        random.Random(f"{self.seed}:{epoch}").shuffle(rows)
+        return [sorted(step, key=self.lengths.__getitem__) for step in cut(rows, self.batch_size)]
+
+
+class Rows:
+    """Rows as TRL's collator reads them, by their number."""
+
+    def __init__(self, table: Any) -> None:
+        self.table = table
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __getitem__(self, number: int) -> dict[str, list[int]]:
+        if number == HOLLOW:
+            return {"input_ids": HOLLOW_IDS, "labels": [IGNORED] * len(HOLLOW_IDS)}
+        row = self.table[number]
+        return {name: row[name] for name in ("input_ids", "labels")}
 
 
 def load_rows(tokenized: Path, cache: Path) -> Any:
@@ -51,5 +72,6 @@ def load_rows(tokenized: Path, cache: Path) -> Any:
     return Dataset.from_parquet(files, cache_dir=str(cache), columns=["input_ids", "labels", "n_tokens"])
 
 
-def _cut(rows: list[int], size: int) -> list[list[int]]:
+def cut(rows: Sequence[int], size: int) -> list[Sequence[int]]:
+    """`rows` in parts of `size`, the last of which may be shorter."""
     return [rows[start : start + size] for start in range(0, len(rows), size)]

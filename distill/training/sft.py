@@ -2,7 +2,8 @@
 
 TRL takes `input_ids` and `labels` as they are, so no template, mask or cut of its own comes into play. `full` trains
 fp32 weights under bf16 autocast: of pure bf16 weights most cannot move at small learning rates, since an update below
-1/256 of a weight is lost. `lora` trains fp32 adapters on all linear layers of a bf16 base.
+1/256 of a weight is lost. `lora` trains fp32 adapters on all linear layers of a bf16 base, or of one in 4 bits, see
+`quantized`.
 
 What params leave out is resolved by `presets`, how rows are dealt by `device`; both are printed before the first step.
 An interrupted run goes on from its last whole checkpoint, see `resume`.
@@ -15,16 +16,18 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from distill import layout
+from distill.dataset.examples import read_examples
 from distill.errors import DataError
 from distill.models import ModelRevision
 from distill.progress import track
 from distill.records import content_id
 from distill.students import StudentSettings
-from distill.training import figures, preflight, presets
+from distill.training import figures, merge, preflight, presets, quantized
 from distill.training.architecture import model_config
 from distill.training.device import Batching, Placement, place, plan
 from distill.training.presets import Recipe
@@ -82,6 +85,7 @@ def train(
     with track(f"train {student}", run.n_steps, "steps") as progress:
         watch = Watch(progress, student, run.recipe.learning_rate)
         model, seconds, flops = _run(run, watch)
+    model, apart = _unquantized(run, model, tokenized)
     return Trained(
         model,
         run.work,
@@ -100,6 +104,7 @@ def train(
             "processes": run.placement.n_processes,
             "attention": run.placement.attention,
             "precision": "bf16 autocast, fp32 trained weights",
+            "quantized": apart,
             "batching": run.batching.describe(),
         },
     )
@@ -110,8 +115,10 @@ def _settle(
 ) -> Run:
     recipe = presets.resolve(settings, base, audit["rows"])
     placement = place()
+    quantized.require(student, settings, placement)
     _quiet()
     work = layout.state_dir() / "checkpoints" / run_id(settings, recipe, base, audit, seed)
+    preflight.check_disk(student, settings, base, work)
     rows = load_rows(tokenized, work / "rows")
     batching = plan(list(rows["n_tokens"]), settings, recipe, placement, seed)
     return Run(student, settings, base, recipe, placement, batching, rows, work, seed)
@@ -147,16 +154,20 @@ def _run(run: Run, watch: Any) -> tuple[Any, float, float]:
     set_seed(run.seed)
     trainer = OrderedTrainer(
         args=arguments(run),  # first: it joins the other processes of a launch
-        model=load_base(run.base, run.settings, run.placement.attention),
+        model=load_base(run.base, run.settings, run.placement.attention, quantized.wanted(run.settings)),
         train_dataset=run.rows,
         processing_class=AutoTokenizer.from_pretrained(run.base.path),
         peft_config=_lora(run.settings),
         callbacks=[watch, Keeper()],
     )
+    adapted: Any = trainer.model
+    for weight in adapted.parameters():
+        if weight.requires_grad:  # TRL puts the adapters of a quantised base into bf16
+            weight.data = weight.data.float()
     trainer.follow(run.batching)
     trainer.count = watch.count
     trainer.remove_callback(PrinterCallback)
-    flops = figures.flops_per_token(trainer.model, run.rows["n_tokens"])
+    flops = figures.flops_per_token(adapted, run.rows["n_tokens"])
     with trainer.args.main_process_first(local=False):
         checkpoint = last_checkpoint(run.work)
     started = time.monotonic()
@@ -167,7 +178,15 @@ def _run(run: Run, watch: Any) -> tuple[Any, float, float]:
     return trainer.accelerator.unwrap_model(whole, keep_fp32_wrapper=False), seconds, flops
 
 
-def load_base(base: ModelRevision, settings: StudentSettings, attention: str = "sdpa") -> Any:
+def _unquantized(run: Run, model: Any, tokenized: Path) -> tuple[Any, dict[str, float] | None]:
+    """The trained model on its base as it is published, and how far the quantised base was from it, if it was."""
+    if not quantized.wanted(run.settings) or not is_main():
+        return model, None
+    whole = _adapted(load_base(run.base, run.settings), run.settings)
+    return whole, quantized.restore(model, whole, list(islice(read_examples(tokenized), merge.PARITY_ROWS)))
+
+
+def load_base(base: ModelRevision, settings: StudentSettings, attention: str = "sdpa", in_4_bits: bool = False) -> Any:
     """The base's weights: fp32 for a full run, bf16 under LoRA. Raises `DataError` where some are missing."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -177,6 +196,7 @@ def load_base(base: ModelRevision, settings: StudentSettings, attention: str = "
         config=model_config(base, settings),
         dtype=torch.float32 if settings.method == "full" else torch.bfloat16,
         attn_implementation=attention,
+        quantization_config=quantized.config() if in_4_bits else None,
         output_loading_info=True,
     )
     model, report = loaded
@@ -227,7 +247,7 @@ def arguments(run: Run) -> Any:
         logging_nan_inf_filter=False,  # the default hides losses that are no number
         save_strategy="steps",
         save_steps=10**9,  # by time, see resume.Keeper
-        save_total_limit=2,
+        save_total_limit=preflight.KEPT,
         disable_tqdm=True,
         report_to="none",
         push_to_hub=False,

@@ -4,8 +4,10 @@ from typing import Any
 
 from trl.trainer.sft_trainer import SFTTrainer
 
+from distill.dataset.examples import IGNORED
 from distill.training.device import Batching
 from distill.training.packing import PackedRows, Packs
+from distill.training.rows import Rows
 
 
 class OrderedTrainer(SFTTrainer):
@@ -17,8 +19,8 @@ class OrderedTrainer(SFTTrainer):
     def follow(self, batching: Batching) -> None:
         """Take rows, or packs of them, in the order of `batching`."""
         self.sampler = batching.order
-        if isinstance(batching.order, Packs):
-            self.train_dataset = PackedRows(self.train_dataset, batching.order)
+        table = self.train_dataset
+        self.train_dataset = PackedRows(table, batching.order) if isinstance(batching.order, Packs) else Rows(table)
 
     def _get_train_sampler(self, *_: Any) -> Any:
         return self.sampler
@@ -43,11 +45,11 @@ class OrderedTrainer(SFTTrainer):
 
 
 def sizes(inputs: dict[str, Any]) -> tuple[int, int, int]:
-    """Tokens, positions and rows of a batch. A pack has no padding, and a boundary before and after each row."""
-    positions = inputs["input_ids"].numel()
+    """Tokens, positions and rows of a batch, without hollow rows; a pack has a boundary before and after each row."""
+    positions, trained = inputs["input_ids"].numel(), (inputs["labels"] != IGNORED).any(1)
     if "attention_mask" in inputs:
-        return int(inputs["attention_mask"].sum()), positions, len(inputs["input_ids"])
-    return positions, positions, len(inputs["cu_seq_lens_q"]) - 1
+        return int(inputs["attention_mask"][trained].sum()), positions, int(trained.sum())
+    return (positions, positions, len(inputs["cu_seq_lens_q"]) - 1) if trained.any() else (0, positions, 0)
 
 
 def masked_loss(model: Any, inputs: dict[str, Any], n_trained: Any = None) -> Any:
@@ -58,7 +60,7 @@ def masked_loss(model: Any, inputs: dict[str, Any], n_trained: Any = None) -> An
     import torch
 
     labels = inputs["labels"][:, 1:]  # (batch, seq - 1)
-    trained = labels != -100
+    trained = labels != IGNORED
     columns = trained.any(0).nonzero()[:, 0]  # those in which no row is trained get no logits
     output = model(
         input_ids=inputs["input_ids"],

@@ -30,9 +30,9 @@ class Watch(TrainerCallback):
         self.started = time.monotonic()
 
     @property
-    def tokens_per_second(self) -> float:
-        """Tokens without padding, prompts included, per second of this process."""
-        return self.tokens / max(time.monotonic() - self.started, 1e-9)
+    def seconds(self) -> float:
+        """Time since training began."""
+        return max(time.monotonic() - self.started, 1e-9)
 
     @property
     def useful_share(self) -> float:
@@ -69,7 +69,7 @@ class Watch(TrainerCallback):
         )  # fmt: skip
         self.progress.advance(state.global_step - self.progress.done)
         useful = f"{100 * self.useful_share:.0f} % of positions useful"
-        self.progress.note(f"loss {loss:.3f}, {self.tokens_per_second:,.0f} tokens/s, {useful}")
+        self.progress.note(f"loss {loss:.3f}, {self.tokens / self.seconds:,.0f} tokens/s, {useful}")
 
     def _keep(self, step: int, loss: float) -> None:
         self.loss.append((step, loss))

@@ -7,10 +7,11 @@ import pytest
 
 from distill.errors import ConfigError
 from distill.students import StudentSettings
-from distill.training.device import Batching, Placement, is_packed, micro_batch_size, plan
+from distill.training import device
+from distill.training.device import Batching, Placement, cheapest, is_packed, plan
 from distill.training.packing import PackedRows, Packs, best_fit, spread
 from distill.training.presets import Recipe
-from distill.training.rows import LengthBatches
+from distill.training.rows import HOLLOW_IDS, Steps
 
 LENGTHS = [(7 * i) % 100 + 1 for i in range(230)]
 CPU, BARE, FLASH = Placement("cpu", "sdpa", 1), Placement("cuda", "sdpa", 1), Placement("cuda", "flash_attention_2", 1)
@@ -45,14 +46,14 @@ def test_packs_are_spread_to_as_many_as_a_step_has() -> None:
 @pytest.mark.parametrize("n", [1, 15, 16, 17, 230])
 @pytest.mark.parametrize("n_processes", [1, 2])
 def test_a_step_holds_the_same_rows_packed_or_not(n: int, n_processes: int) -> None:
-    batches = LengthBatches(LENGTHS[:n], 16, 1)
-    packs = Packs(batches, 128, 3, n_processes)
-    assert packs.per_step % n_processes == 0
+    steps = Steps(LENGTHS[:n], 16, 1)
+    packs = Packs(steps, 128, 3, n_processes)
+    assert packs.per_step % n_processes == len(packs) % n_processes == 0
     for epoch in range(3):
         packs.set_epoch(epoch)
         dealt = list(packs)
         assert len(dealt) == len(packs)
-        for i, step in enumerate(batches.of_epoch(epoch)):
+        for i, step in enumerate(steps.of_epoch(epoch)):
             mine = dealt[i * packs.per_step : (i + 1) * packs.per_step]
             assert sorted(row for pack in mine for row in pack) == sorted(step)
             assert all(sum(LENGTHS[row] for row in pack) <= 128 for pack in mine)
@@ -65,6 +66,7 @@ def test_a_pack_is_rows_end_to_end() -> None:
 
     packed: Any = PackedRows(Table(), None)  # type: ignore[arg-type]
     assert packed[(3, 5)] == {"input_ids": [3, 3, 5, 5], "labels": [-100, 3, -100, 5], "seq_lengths": [2, 2]}
+    assert packed[()] == {"input_ids": HOLLOW_IDS, "labels": [-100, -100], "seq_lengths": [2]}
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,7 @@ def test_rows_are_packed_where_attention_gains_by_it(packing: str, placement: Pl
     assert is_packed(packing, placement) is packed
     batching = plan(LENGTHS, settings(packing), recipe(), placement, 1)
     assert batching.packed is packed
-    assert ("packed best-fit" if packed else "like length, padded") in batching.describe()
+    assert ("packed best-fit" if packed else "like length together, padded") in batching.describe()
 
 
 def test_packing_without_flash_attention_is_refused_on_a_gpu() -> None:
@@ -89,11 +91,27 @@ def test_a_batch_that_cannot_be_dealt_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "longest", "tokens", "expected"),
-    [(16, 100, 8192, 16), (16, 1024, 8192, 8), (12, 1024, 8192, 6), (16, 32768, 8192, 1), (7, 4096, 8192, 1)],
+    ("lengths", "per_pass", "size"),
+    [
+        ([50, 50, 50, 50], 10, 4),  # no padding: the fewest passes
+        ([10, 10, 90, 90], 10, 2),
+        ([10, 30, 60, 90], 10, 1),
+        ([10, 30, 60, 90], 200, 4),
+    ],
 )
-def test_micro_batches_fit(batch_size: int, longest: int, tokens: int, expected: int) -> None:
-    assert micro_batch_size(batch_size, longest, tokens) == expected
+def test_a_micro_batch_is_as_large_as_its_padding_allows(lengths: list[int], per_pass: int, size: int) -> None:
+    assert cheapest([1, 2, 4], [lengths], per_pass) == size
+
+
+def test_micro_batches_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    alike = [100] * 64
+    sizes = {}
+    for tokens in (50, 100, 499, 800, 10_000):
+        monkeypatch.setitem(device.MICRO_BATCH_TOKENS, "cpu", tokens)
+        batching = plan(alike, settings("none"), recipe(), CPU, 1)
+        sizes[tokens] = batching.micro_batch
+        assert batching.micro_batch * batching.accumulation == 16
+    assert sizes == {50: 1, 100: 1, 499: 4, 800: 8, 10_000: 16}
 
 
 @pytest.mark.training
@@ -141,6 +159,4 @@ class _Columns:
 
 
 def test_the_stage_says_how_it_deals() -> None:
-    assert (
-        Batching(LengthBatches([1], 1, 0), True, 1, 7).describe() == "rows packed best-fit, no padding; 1 x 7 at a time"
-    )
+    assert Batching(Steps([1], 1, 0), True, 1, 7).describe() == "rows packed best-fit, no padding; 1 x 7 at a time"

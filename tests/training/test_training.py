@@ -61,7 +61,7 @@ def test_a_student_from_rows_to_the_folder_that_ships(
     for path in (path for path in folder.rglob("*") if path.suffix in {".md", ".json"}):
         assert str(workspace) not in path.read_text(), f"{path} holds a path of this machine"
     card = (folder / "README.md").read_text()
-    assert "2 epochs (params), 6 steps of 8 rows (params); rows of like length, padded; 8 x 1 at a time" in card
+    assert "2 epochs (params), 6 steps of 8 rows (params); rows of like length together, padded; " in card
     assert "warm-up 0.1 (preset micro, OpenThoughts3)" in card
     assert metrics["recipe"]["sources"]["warmup_ratio"] == "preset micro, OpenThoughts3"
     assert 0.5 < metrics["useful_token_share"] <= 1

@@ -8,7 +8,7 @@ import pytest
 from distill.dataset.examples import Example
 from distill.training.merge import round_stochastically
 from distill.training.resume import MARKER, STATE, last_checkpoint, seal
-from distill.training.rows import LengthBatches
+from distill.training.rows import HOLLOW, Rows, Steps
 from distill.training.watch import thin
 
 LENGTHS = [(7 * i) % 100 + 1 for i in range(230)]
@@ -16,18 +16,31 @@ LENGTHS = [(7 * i) % 100 + 1 for i in range(230)]
 
 @pytest.mark.parametrize("n", [1, 8, 15, 16, 17, 230])
 def test_every_row_comes_once_an_epoch(n: int) -> None:
-    assert sorted(LengthBatches(LENGTHS[:n], 16, 1)) == list(range(n))
+    assert sorted(Steps(LENGTHS[:n], 16, 1)) == list(range(n))
 
 
-def test_rows_of_a_batch_are_of_like_length() -> None:
-    order = list(LengthBatches(LENGTHS, 16, 1))
-    batches = [[LENGTHS[row] for row in order[start : start + 16]] for start in range(0, 224, 16)]
-    padded = sum(max(batch) * len(batch) for batch in batches)
-    assert padded < 1.15 * sum(map(sum, batches))
+def test_a_step_holds_short_rows_and_long_ones_neighbours_of_like_length() -> None:
+    """Were a step of short rows alone, each of their tokens would count for more than a long row's."""
+    steps = [[LENGTHS[row] for row in step] for step in Steps(LENGTHS, 16, 1).of_epoch(0)[:-1]]
+    mean = sum(LENGTHS) / len(LENGTHS)
+    assert all(0.5 * mean < sum(step) / len(step) < 1.5 * mean for step in steps)
+    assert all(step == sorted(step) for step in steps)
+
+
+@pytest.mark.parametrize(("n", "multiple"), [(1, 8), (15, 8), (16, 8), (230, 6), (230, 1)])
+def test_hollow_rows_fill_the_last_step_and_train_nothing(n: int, multiple: int) -> None:
+    steps = Steps(LENGTHS[:n], 16, 1, multiple)
+    order = list(steps)
+    assert len(order) == len(steps) == -(-n // multiple) * multiple
+    assert sorted(row for row in order if row != HOLLOW) == list(range(n))
+    assert order[n:] == [HOLLOW] * (len(order) - n)
+    hollow = Rows([])[HOLLOW]
+    assert set(hollow["labels"]) == {-100}
+    assert len(hollow["labels"]) == len(hollow["input_ids"])
 
 
 def test_order_follows_from_seed_and_epoch() -> None:
-    first, again = LengthBatches(LENGTHS, 16, 1), LengthBatches(LENGTHS, 16, 1)
+    first, again = Steps(LENGTHS, 16, 1), Steps(LENGTHS, 16, 1)
     orders = []
     for epoch in range(3):
         first.set_epoch(epoch)
@@ -35,7 +48,7 @@ def test_order_follows_from_seed_and_epoch() -> None:
     again.set_epoch(2)  # as a resumed run does, which never drew the epochs before
     assert list(again) == orders[2]
     assert orders[0] != orders[1]
-    assert list(LengthBatches(LENGTHS, 16, 2)) != orders[0]
+    assert list(Steps(LENGTHS, 16, 2)) != orders[0]
 
 
 def checkpoint(work: Path, step: int) -> Path:
