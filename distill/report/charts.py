@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from distill.report.markup import visible
+
 WIDTH = 640
 LABEL = 150  # room for row labels on the left
 RIGHT = 70  # room for numbers on the right
@@ -51,7 +53,7 @@ def intervals(bars: Sequence[Bar], low: float, high: float, zero: bool = False) 
     for index, bar in enumerate(bars):
         y = ROW * index + ROW / 2
         rows.append(
-            f'<g class="{bar.kind}"><text x="0" y="{y + 4}">{escape(bar.label)}</text>'
+            f'<g class="{bar.kind}"><text x="0" y="{y + 4}">{escape(visible(bar.label))}</text>'
             f'<line class="reach" x1="{x(bar.low)}" x2="{x(bar.high)}" y1="{y}" y2="{y}"/>'
             f'<circle cx="{x(bar.value)}" cy="{y}" r="5"/>'
             f'<text class="number" x="{WIDTH}" y="{y + 4}">{escape(bar.text)}</text></g>'
@@ -66,7 +68,7 @@ def amounts(bars: Sequence[Bar]) -> Markup:
     for index, bar in enumerate(bars):
         y, width = ROW * index, (WIDTH - LABEL - RIGHT) * bar.value / most
         rows.append(
-            f'<g class="{bar.kind}"><text x="0" y="{y + 17}">{escape(bar.label)}</text>'
+            f'<g class="{bar.kind}"><text x="0" y="{y + 17}">{escape(visible(bar.label))}</text>'
             f'<rect x="{LABEL}" y="{y + 4}" width="{max(width, 1):.1f}" height="{ROW - 8}" rx="2"/>'
             f'<text class="number" x="{WIDTH}" y="{y + 17}">{escape(bar.text)}</text></g>'
         )
@@ -98,7 +100,7 @@ def lines(series: Sequence[Line], unit: str, percent: bool) -> Markup:
         path = " ".join("{},{}".format(*at(*point)) for point in line.points)
         drawn.append(
             f'<g class="{line.kind}"><polyline class="curve" points="{path}"/>'
-            f'<text x="{right + 8}" y="{label_y + 4}">{escape(line.label)}</text></g>'
+            f'<text x="{right + 8}" y="{label_y + 4}">{escape(visible(line.label))}</text></g>'
         )
     drawn.append(f'<text x="{left}" y="{bottom + 22}">{x_low:,.0f}</text>')
     drawn.append(f'<text class="number" x="{right}" y="{bottom + 22}">{x_high:,.0f} {unit}</text>')
