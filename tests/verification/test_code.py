@@ -6,10 +6,8 @@ import pytest
 
 from distill.errors import DataError
 from distill.records import Method, Outcome
-from distill.verification import code, sandbox
+from distill.verification import code
 from distill.verification.findings import Finding
-
-needs_sandbox = pytest.mark.skipif(sandbox.why_unavailable() is not None, reason=f"no sandbox: {sandbox.CURE}")
 
 
 @pytest.mark.parametrize(
