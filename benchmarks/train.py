@@ -205,7 +205,8 @@ def batching(seeds: int, n: int) -> None:
         print(f"{seed}: {wall[-1]:.2f} x, {cpu[-1]:.2f} x; {said['ours']:.4f}, {said['plain']:.4f}", flush=True)
     error = statistics.stdev(gaps) / math.sqrt(len(gaps)) if len(gaps) > 1 else math.nan
     rates = ", ".join(f"{ratio:.2f}" for ratio in wall)
-    claim = "rows of like length together (CPU) against TRL's padded batch of 8, lengths as R1's chains; the same loss"
+    claim = "random rows a step, those of like length in one micro-batch (CPU), against TRL's padded batch of 8, "
+    claim += "lengths as R1's chains; the same loss"
     speed = (
         f"useful tokens a second {statistics.median(wall):.2f} x ({rates}), a CPU second {statistics.median(cpu):.2f} x"
     )
