@@ -23,7 +23,7 @@ run: setup models  ## set up, run the pipeline on params.yaml (or PROFILE=name),
 	distill summary
 
 test: setup models sandbox browser check  ## set up, lint, type-check, run every test
-	pytest
+	pytest -n 2 --dist loadfile  # two at a time: much of a test is waiting for a server to start
 
 check: setup  ## lint and types alone
 	ruff check .
