@@ -40,7 +40,10 @@ def committed(name: str) -> Any:
     return AutoTokenizer.from_pretrained(MODELS / name)
 
 
-@pytest.fixture(params=[(make, name) for make in (built, committed) for name in DIALECTS], ids=str, scope="module")
+WAYS = {f"{make.__name__}-{name}": (make, name) for make in (built, committed) for name in DIALECTS}
+
+
+@pytest.fixture(params=WAYS.values(), ids=WAYS, scope="module")
 def named(request: pytest.FixtureRequest) -> tuple[str, Any]:
     make, name = request.param
     return name, make(name)
