@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from distill.errors import DistillError
 from distill.evaluation.experiments import Side, Tallies, find
-from distill.evaluation.statistics import CONFIDENCE, holm, paired_difference
+from distill.evaluation.statistics import ALL, CONFIDENCE, holm, p_text, paired_difference
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-ALL = "all"  # every problem, of all benchmarks
 NO_DIFFERENCE = "no difference shown"
 NO_PAIR = "no question in common"
 
@@ -172,7 +171,7 @@ def _concluded(row: Row, adjusted: float) -> Row:
     if adjusted > 1 - CONFIDENCE or row.difference is None:
         return replace(row, adjusted_p=adjusted)
     better = "B" if row.difference > 0 else "A"
-    words = f"{better} is {100 * abs(row.difference):.1f} points better (p {_p_value(adjusted)})"
+    words = f"{better} is {100 * abs(row.difference):.1f} points better (p {p_text(adjusted)})"
     return replace(row, adjusted_p=adjusted, verdict=words)
 
 
@@ -194,7 +193,7 @@ def _cells(row: Row) -> list[str]:
         return ["0", *["-"] * 6]
     ends = "" if row.low is None or row.high is None else f" [{100 * row.low:+.1f}, {100 * row.high:+.1f}]"
     rates = [f"{100 * rate:.1f}" for rate in (row.a, row.b)]
-    return [f"{row.n}", k, *rates, f"{100 * row.difference:+.1f}{ends}", _p_value(row.p), _p_value(row.adjusted_p)]
+    return [f"{row.n}", k, *rates, f"{100 * row.difference:+.1f}{ends}", p_text(row.p), p_text(row.adjusted_p)]
 
 
 def _left_out(row: Row) -> str:
@@ -206,10 +205,6 @@ def _left_out(row: Row) -> str:
 
 def _described(side: Side) -> str:
     return f"{side.model} ({side.place})" if side.model else f"{side.name} ({side.place})"
-
-
-def _p_value(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _plain(text: str) -> Any:

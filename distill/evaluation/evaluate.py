@@ -88,9 +88,24 @@ class Evaluation:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """A model that is evaluated: `role` is teacher, base or student, `student` the one it belongs to, if any."""
+
+    name: str
+    role: str
+    student: str | None
+
+
+def evaluated(params: Params) -> list[Evaluated]:
+    """Every model that is evaluated: the teacher, then each student behind its base."""
+    pairs = ((Evaluated(layout.base_name(s), "base", s), Evaluated(s, "student", s)) for s in params.students)
+    return [Evaluated(layout.TEACHER, "teacher", None), *(model for pair in pairs for model in pair)]
+
+
 def model_names(params: Params) -> list[str]:
-    """Every model that is evaluated: the teacher, each student's base, each student."""
-    return [layout.TEACHER, *(name for s in params.students for name in (layout.base_name(s), s))]
+    """The name of every model that is evaluated."""
+    return [model.name for model in evaluated(params)]
 
 
 def evaluate(name: str, params: Params, sample: Sampler = sample_problems) -> Evaluation:

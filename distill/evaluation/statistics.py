@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+ALL = "all"  # every problem, of all benchmarks
 CONFIDENCE = 0.95
 FLIPS = 20_000
 EXACT_FLIPS = 14  # 2 ** 14 sign vectors are fewer than FLIPS
@@ -123,6 +124,11 @@ def gap_closed(
         return GapClosed(None, None, None)
     low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return GapClosed(float(gains[:, 0].sum() / gains[:, 1].sum()), float(low), float(high))
+
+
+def p_text(p: float) -> str:
+    """`0.031`, or `< 0.001`."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def wilson(right: int, n: int) -> tuple[float, float]:

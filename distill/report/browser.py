@@ -22,7 +22,7 @@ from distill import layout, shards
 from distill.config import Params
 from distill.curation.store import ask
 from distill.errors import DataError
-from distill.evaluation.evaluate import read_scores
+from distill.evaluation.evaluate import evaluated, read_scores
 from distill.records import Outcome, Score, Trace, Verdict
 from distill.report.markup import as_json
 
@@ -151,8 +151,8 @@ def _first_samples(scores: Mapping[str, Sequence[Score]]) -> dict[str, dict[str,
 
 def roles(params: Params) -> dict[str, str]:
     """Every model that is evaluated with its role, in the order of their columns."""
-    pairs = {name: role for s in params.students for name, role in ((layout.base_name(s), "base"), (s, "student"))}
-    return pairs | {layout.TEACHER: "teacher"}
+    teacher, *others = evaluated(params)
+    return {model.name: model.role for model in [*others, teacher]}
 
 
 def agreement(answers: Mapping[str, Score], students: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from distill.evaluation.statistics import p_text
 from distill.report.numbers import Table
 
 SHAPES: dict[str, Callable[[Any], str]] = {
@@ -21,7 +22,7 @@ SHAPES: dict[str, Callable[[Any], str]] = {
     "gain": lambda value: f"{value:+.1f}",
     "count": lambda value: f"{value:,.0f}",
     "tokens": lambda value: f"{value:,.0f}",
-    "p": lambda value: "< 0.001" if value < 0.001 else f"{value:.3f}",
+    "p": p_text,
     "usd": lambda value: f"${value:,.2f}" if value >= 0.1 else f"${value:.5f}",
     "hours": lambda value: f"{value:,.2f} h" if value >= 0.1 else f"{60 * value:.1f} min",
     "minutes": lambda value: f"{value:,.1f} min",

@@ -4,10 +4,11 @@ from typing import Any
 
 from markupsafe import Markup
 
+from distill.evaluation.statistics import ALL
 from distill.report import charts
 from distill.report.charts import Bar, Line
 from distill.report.numbers import Table
-from distill.report.summary import ALL, Summary
+from distill.report.summary import Summary
 
 
 def draw(summary: Summary) -> dict[str, Markup]:

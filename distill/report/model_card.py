@@ -9,7 +9,8 @@ from typing import Any
 
 from distill import layout
 from distill.errors import DataError
-from distill.report.summary import ALL, Summary, p_value
+from distill.evaluation.statistics import ALL
+from distill.report.summary import Summary, p_value
 
 PROMISE = "Evaluation, with standard errors, is in `data/report/`."  # the last line of the card that ships
 

@@ -23,6 +23,7 @@ from distill.curation import store
 from distill.curation.store import Function
 from distill.errors import DataError
 from distill.evaluation import repeats, statistics
+from distill.evaluation.evaluate import evaluated
 
 HERE = Path(__file__).parent
 QUERIES = HERE / "queries"
@@ -53,11 +54,6 @@ class Table:
     sql: str
     columns: list[str]
     rows: list[dict[str, Any]]
-
-    @property
-    def note(self) -> str:
-        """What the query says of itself: its comment."""
-        return " ".join(line.removeprefix("--").strip() for line in self.sql.splitlines() if line.startswith("--"))
 
     def find(self, **wanted: Any) -> list[dict[str, Any]]:
         """The rows whose columns have these values."""
@@ -118,19 +114,19 @@ def answer(question: str) -> store.Answer:
 
 def _fill(connection: Any, params: Params) -> None:
     """Make the relations, and put in what is measured, what was answered and what it costs."""
-    models = list(_models(params))
-    files = [layout.SCORES / model / "scores.parquet" for model, *_ in models]
+    models = evaluated(params)
+    files = [layout.SCORES / model.name / "scores.parquet" for model in models]
     for file in files:
         if not file.exists():
             raise DataError(f"{file} is missing; `dvc repro` writes it")
     with store.one_sentence(f"{layout.SCORES} cannot be loaded", "delete it and run `dvc repro`"):
         connection.execute("SET VARIABLE score_files = $files", {"files": store.patterns(files)})
         connection.execute(RELATIONS.read_text())
-    _insert(connection, "models", models)
+    _insert(connection, "models", [(m.name, m.role, m.student, place) for place, m in enumerate(models)])
     price = params.price
     per_million = price.usd_per_million_prompt_tokens, price.usd_per_million_completion_tokens
     _insert(connection, "prices", [(price.usd_per_hour, *per_million)])
-    metrics = read_metrics()
+    metrics = read_folder(layout.METRICS)
     for stage, measured in metrics.items():
         _insert(connection, "metrics", [(stage, *pair) for pair in _flat(measured)])
     for student in params.students:
@@ -138,22 +134,15 @@ def _fill(connection: Any, params: Params) -> None:
         _insert(connection, "losses", [(student, *point) for point in losses])
 
 
-def read_metrics() -> dict[str, dict[str, Any]]:
-    """What each stage measured of its run, by its name. Raises `DataError` naming the file that is none."""
+def read_folder(folder: Path) -> dict[str, dict[str, Any]]:
+    """The JSON objects of a folder by their names. Raises `DataError` naming the file that is none."""
     found = {}
-    for path in sorted(layout.METRICS.glob("*.json")):
+    for path in sorted(folder.glob("*.json")):
         try:
             found[path.stem] = dict(json.loads(path.read_text()))
         except (OSError, ValueError) as error:
             raise DataError(f"{path} cannot be read ({error}); `dvc repro` writes it") from error
     return found
-
-
-def _models(params: Params) -> Iterator[tuple[str, str, str | None, int]]:
-    yield layout.TEACHER, "teacher", None, 0
-    for index, student in enumerate(params.students):
-        yield layout.base_name(student), "base", student, 2 * index + 1
-        yield student, "student", student, 2 * index + 2
 
 
 def _insert(connection: Any, table: str, rows: list[tuple[Any, ...]]) -> None:

