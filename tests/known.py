@@ -29,7 +29,6 @@ from fakes import FaultyTeacher, Reply
 from ruamel.yaml import YAML
 
 from distill import config, layout, shards, stage
-from distill.generation import client, dispatch, upstream
 from distill.prompting import render_user_turn
 from distill.records import Problem, content_id
 
@@ -159,12 +158,7 @@ def make(folder: Path) -> Known:
 def prepare(folder: Path, patch: pytest.MonkeyPatch) -> None:
     """A workspace in which no stage has run: settings, a benchmark's file, problems; and short pauses."""
     patch.chdir(folder)
-    patch.setenv("DVC_ROOT", str(folder))
-    patch.setenv("DISTILL_CONCURRENCY", "16")
-    patch.setattr(client, "FIRST_PAUSE_S", 0.005)
-    patch.setattr(upstream, "POLL_S", 0.02)
-    patch.setattr(dispatch, "REPLY_TIMEOUT_S", 2.0)
-    patch.setattr(dispatch, "TOKEN_TIMEOUT_S", 0.0)
+    workspace.short_pauses(folder, patch, in_flight=16, reply_timeout_s=2.0)
     serve_from("http://127.0.0.1:9", patch)  # so that models are taken for served; nothing is asked there
     write_sources()
     yaml, tree = YAML(), YAML(typ="safe").load(workspace.ROOT / "pipelines/profiles/smoke.yaml")

@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from distill import config, layout, shards
+from distill.generation import client, dispatch, upstream
 from distill.models import ModelRevision, write_revision
 from distill.records import FinishReason, Problem, Score, Trace, Verdict, problem_id, trace_id
 
@@ -15,6 +18,16 @@ ROOT = Path(__file__).parents[1]
 def params() -> config.Params:
     """The smoke profile's settings."""
     return config.load(ROOT / "pipelines/profiles/smoke.yaml")
+
+
+def short_pauses(folder: Path, patch: pytest.MonkeyPatch, in_flight: int, reply_timeout_s: float) -> None:
+    """What a sampling run waits for takes moments, and its state goes to this folder."""
+    patch.setenv("DVC_ROOT", str(folder))
+    patch.setenv("DISTILL_CONCURRENCY", str(in_flight))
+    patch.setattr(client, "FIRST_PAUSE_S", 0.005)
+    patch.setattr(upstream, "POLL_S", 0.02)
+    patch.setattr(dispatch, "REPLY_TIMEOUT_S", reply_timeout_s)
+    patch.setattr(dispatch, "TOKEN_TIMEOUT_S", 0.0)
 
 
 def problem(number: int, prompt: str = "What is {}?", source: str = "sums") -> Problem:
@@ -122,6 +135,13 @@ def write_store(
     build.build(layout.STORE, files, layout.TRACES, layout.VERDICTS, params().curate)
     with store.open_store(layout.STORE) as connection:
         write_json(layout.FUNNEL, funnel.measure(connection))
+
+
+def finished_with_one() -> None:
+    """The same of one training problem, with one trace that is right."""
+    one = problem(1)
+    answer = trace(one, "1")
+    finished([one], [answer], [verdict(answer, "correct")])
 
 
 def finished(problems: Sequence[Problem], traces: Sequence[Trace], verdicts: Sequence[Verdict]) -> None:

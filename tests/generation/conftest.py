@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from fakes import TEACHER, FaultyTeacher
+from workspace import short_pauses
 
-from distill.generation import client, dispatch, upstream
 from distill.generation.endpoint import Serving
 from distill.generation.sampler import Sampled, sample_problems
 from distill.records import Problem
@@ -16,12 +16,7 @@ from distill.settings import SamplingSettings, ServerSettings
 @pytest.fixture(autouse=True)
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """State goes to a folder of the test's own, and pauses are short."""
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.setenv("DISTILL_CONCURRENCY", "8")
-    monkeypatch.setattr(client, "FIRST_PAUSE_S", 0.005)
-    monkeypatch.setattr(upstream, "POLL_S", 0.02)
-    monkeypatch.setattr(dispatch, "REPLY_TIMEOUT_S", 0.5)
-    monkeypatch.setattr(dispatch, "TOKEN_TIMEOUT_S", 0.0)
+    short_pauses(tmp_path, monkeypatch, in_flight=8, reply_timeout_s=0.5)
     return tmp_path
 
 

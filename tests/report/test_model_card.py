@@ -19,9 +19,7 @@ SHIPPED = f"{FRONT}\n# tiny_qwen\n\nHow it was made.\n\n{model_card.PROMISE}\n"
 @pytest.fixture
 def summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Summary:
     monkeypatch.chdir(tmp_path)
-    one = workspace.problem(1)
-    answer = workspace.trace(one, "1")
-    workspace.finished([one], [answer], [workspace.verdict(answer, "correct")])
+    workspace.finished_with_one()
     layout.REPORT.mkdir(parents=True)
     return collect(workspace.params())
 

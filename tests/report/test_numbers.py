@@ -28,9 +28,7 @@ ROOT = Path(__file__).parents[2]
 def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     """A finished run of one student: easy and hard, four samples a problem."""
     monkeypatch.chdir(tmp_path)
-    one = workspace.problem(1)
-    answer = workspace.trace(one, "1")
-    workspace.finished([one], [answer], [workspace.verdict(answer, "correct")])
+    workspace.finished_with_one()
     for name, rate in (("teacher", 3), ("tiny_qwen_base", 1), ("tiny_qwen", 2)):
         rows = [row for i in range(24) for row in samples(name, i, rate)]
         shards.write_file(layout.SCORES / name / "scores.parquet", rows, Score)

@@ -87,9 +87,7 @@ def test_the_headline_is_that_of_the_scores(summary: Summary) -> None:
 
 def test_a_student_that_gained_nothing_is_said_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    one = workspace.problem(1)
-    answer = workspace.trace(one, "1")
-    workspace.finished([one], [answer], [workspace.verdict(answer, "correct")])
+    workspace.finished_with_one()
     asked = [workspace.problem(1000 + i) for i in range(40)]
     workspace.write_scores("tiny_qwen", asked, [1, 0] + [0] * 38)
     summary = collect(workspace.params())
