@@ -113,6 +113,9 @@ def make_run(n: int) -> Params:
     make_answers()
     layout.METRICS.mkdir(parents=True, exist_ok=True)
     (layout.METRICS / "generate.json").write_text(json.dumps(GENERATED))
+    card = layout.STUDENTS / "tiny_qwen" / "README.md"
+    card.parent.mkdir(parents=True)
+    card.write_text("---\ntags: [reasoning]\n---\n\n# tiny_qwen\n")
     return config.load()
 
 
