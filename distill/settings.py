@@ -140,8 +140,6 @@ class ProblemSettings(Settings):
         """Counts go by the names of sources."""
         if both := sorted(set(self.train) & set(self.given)):
             raise ValueError(f"{both[0]} is a source of train and of given; rename one of them")
-        if "all" in self.eval:
-            raise ValueError("eval.all cannot be a split: the report calls all splits together so; rename it")
         return self
 
 

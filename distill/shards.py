@@ -4,6 +4,7 @@ Rows are sorted by their first field and dealt to shards by the hash in it, so a
 do. A folder of shards is written whole: into a neighbour first, renamed last.
 """
 
+import hashlib
 import shutil
 import types
 import typing
@@ -17,6 +18,12 @@ from distill.errors import DataError
 Row = TypeVar("Row")
 ROWS_PER_SHARD = 50_000
 ROW_GROUP_SIZE = 2048
+
+
+def sha256(path: Path) -> str:
+    """The sha256 of a file, as hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def schema_of(row_type: type) -> Any:

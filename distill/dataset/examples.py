@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from distill.shards import ROWS_PER_SHARD
+from distill.shards import ROWS_PER_SHARD, sha256
 
 IGNORED = -100  # the label that cross-entropy skips
 BATCH = 1024  # rows
@@ -62,8 +62,7 @@ def write_examples(folder: Path, examples: Iterator[Example]) -> dict[str, str]:
         if not _write_shard(path, islice(examples, ROWS_PER_SHARD)) and files:
             path.unlink()
             return files
-        with path.open("rb") as stream:
-            files[path.name] = hashlib.file_digest(stream, "sha256").hexdigest()
+        files[path.name] = sha256(path)
 
 
 def _write_shard(path: Path, examples: Iterator[Example]) -> int:

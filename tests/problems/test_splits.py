@@ -72,7 +72,7 @@ def test_references_that_cannot_be_graded_stay_and_are_reported():
     assert "3 references cannot be graded (" in splits.describe(built)
 
 
-@pytest.mark.parametrize("name", ["train", "../x", "a-b"])
+@pytest.mark.parametrize("name", ["train", "all", "../x", "a-b"])
 def test_names_that_no_split_may_have(name):
     settings = ProblemSettings(train={"a": small(5)}, eval={name: {"a": small(5)}})
     with pytest.raises(ConfigError, match="a split's name is letters, digits and _"):
