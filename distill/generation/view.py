@@ -36,11 +36,6 @@ class Status:
     left_s: float | None
     ended: bool = False
 
-    @property
-    def tokens_per_verified(self) -> float | None:
-        """Tokens of this run for each verified trace of this run."""
-        return self.completion_tokens / self.verified if self.verified else None
-
 
 class View:
     """Shows a run and keeps its JSON up to date."""
@@ -52,14 +47,18 @@ class View:
 
     def update(self) -> None:
         """Show the present state; write it once a second."""
-        self.progress.note(*self._texts())
+        self._note()
         if time.monotonic() - self._written > WRITE_EVERY_S:
             self._written = time.monotonic()
             self._write(ended=False)
 
     def close(self) -> None:
-        """Write the last state."""
+        """Show and write the last state, which answers may have changed since `update`."""
+        self._note()
         self._write(ended=True)
+
+    def _note(self) -> None:
+        self.progress.note(*self._texts())
 
     def _texts(self) -> tuple[str, ...]:
         stats, wall_s = self.stats, max(time.monotonic() - self._started, 1e-9)
