@@ -126,6 +126,8 @@ def plain(work: Work, seed: int) -> tuple[float, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
+    from distill.training.device import multiplies_bf16
+
     chosen = work.settings
     started = time.perf_counter()
     rows = Dataset.from_parquet([str(path) for path in sorted(work.rows.glob("*.parquet"))],
@@ -141,7 +143,7 @@ def plain(work: Work, seed: int) -> tuple[float, Any]:
         warmup_steps=math.ceil(chosen.warmup_ratio * steps),
         optim="adamw_torch_fused",
         gradient_checkpointing=False,
-        bf16=True,
+        bf16=multiplies_bf16("cpu"),
         use_cpu=True,
         max_length=None,
         save_strategy="no",

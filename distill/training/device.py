@@ -1,6 +1,6 @@
-"""What the machine at hand trains best in: where, by which attention, packed or not, how many rows at once.
+"""What the machine at hand trains best in: where, in which precision, by which attention, how many rows at once.
 
-    Placement(device="cpu", attention="sdpa", n_processes=1)
+    Placement(device="cpu", attention="sdpa", n_processes=1, bf16=False)
     Batching(order=Steps(…), packed=False, micro_batch=8, accumulation=2)
 
 Nothing here changes what a step computes but for rounding: a step always sees the same `batch_size` rows.
@@ -20,16 +20,18 @@ MICRO_BATCH_TOKENS = {"cpu": 16_384, "cuda": 32_768}  # positions whose activati
 # What a pass costs beside its positions, in positions. Measured on the CPU (35 with tiny-qwen, 20 with SmolLM2-135M);
 # for a GPU an estimate of what launching its kernels takes.
 PASS_POSITIONS = {"cpu": 32, "cuda": 1_024}
+MULTIPLY_BF16 = {"amx_bf16", "avx512_bf16", "bf16"}  # what CPUs say that have instructions for it; the last is ARM's
 SAMPLED = 100  # steps by which the size of a micro-batch is chosen
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a run takes place, and by which implementation of attention."""
+    """Where a run takes place, by which implementation of attention, and whether it multiplies in bf16 or in fp32."""
 
     device: str
     attention: str
     n_processes: int
+    bf16: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +50,14 @@ class Batching:
 
 
 def place() -> Placement:
-    """Choose the device and its attention."""
+    """Choose the device, its attention and its precision."""
     # TRL refuses to run on several GPUs without a launcher (`accelerate launch`); one of them is used then.
     if "LOCAL_RANK" not in os.environ:
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Placement(device, attention(device), int(os.environ.get("WORLD_SIZE", "1")))
+    return Placement(device, attention(device), int(os.environ.get("WORLD_SIZE", "1")), multiplies_bf16(device))
 
 
 def attention(device: str) -> str:
@@ -66,6 +68,14 @@ def attention(device: str) -> str:
     if device == "cuda" and torch.cuda.get_device_capability()[0] >= 8 and is_flash_attn_2_available(True):
         return "flash_attention_2"
     return "sdpa"
+
+
+def multiplies_bf16(device: str) -> bool:
+    """Whether bf16 is the fast precision: on a CPU without instructions for it, it is emulated, four times slower."""
+    import torch
+
+    has = torch.cpu.get_capabilities()
+    return device == "cuda" or any(has.get(name, False) for name in MULTIPLY_BF16)
 
 
 def is_packed(packing: str, placement: Placement) -> bool:

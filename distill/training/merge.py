@@ -88,9 +88,14 @@ def measure_parity(model: Any, folder: Path, examples: Sequence[Example]) -> dic
 
 
 def compare(model: Any, other: Any, examples: Sequence[Example]) -> dict[str, float]:
-    """How far the log-probabilities of one model are from another's, on the trained tokens of rows."""
+    """How far the log-probabilities of one model are from another's, on the trained tokens of rows.
+
+    Both are left with PyTorch's attention, since flash attention computes nothing in fp32.
+    """
     import torch
 
+    model.set_attn_implementation("sdpa")
+    other.set_attn_implementation("sdpa")
     gaps = torch.cat([log_probabilities(model, e) - log_probabilities(other, e) for e in examples])
     return {
         "mean_nats": float(gaps.abs().mean()),

@@ -3,7 +3,7 @@
 TRL takes `input_ids` and `labels` as they are, so no template, mask or cut of its own comes into play. `full` trains
 fp32 weights under bf16 autocast: of pure bf16 weights most cannot move at small learning rates, since an update below
 1/256 of a weight is lost. `lora` trains fp32 adapters on all linear layers of a bf16 base, or of one in 4 bits, see
-`quantized`.
+`quantized`. A CPU that has no instructions for bf16 computes all of it in fp32, see `device`.
 
 What params leave out is resolved by `presets`, how rows are dealt by `device`; both are printed before the first step.
 An interrupted run goes on from its last whole checkpoint, see `resume`.
@@ -103,7 +103,7 @@ def train(
             "device": figures.device_name(run.placement.device) or run.placement.device,
             "processes": run.placement.n_processes,
             "attention": run.placement.attention,
-            "precision": "bf16 autocast, fp32 trained weights",
+            "precision": "bf16 autocast, fp32 trained weights" if run.placement.bf16 else "fp32",
             "quantized": apart,
             "batching": run.batching.describe(),
         },
@@ -154,7 +154,7 @@ def _run(run: Run, watch: Any) -> tuple[Any, float, float]:
     set_seed(run.seed)
     trainer = OrderedTrainer(
         args=arguments(run),  # first: it joins the other processes of a launch
-        model=load_base(run.base, run.settings, run.placement.attention, quantized.wanted(run.settings)),
+        model=load_base(run.base, run.settings, run.placement, quantized.wanted(run.settings)),
         train_dataset=run.rows,
         processing_class=AutoTokenizer.from_pretrained(run.base.path),
         peft_config=_lora(run.settings),
@@ -173,7 +173,7 @@ def _run(run: Run, watch: Any) -> tuple[Any, float, float]:
     started = time.monotonic()
     trainer.train(resume_from_checkpoint=checkpoint)
     seconds = time.monotonic() - started
-    whole = whole_model(trainer, lambda: _adapted(load_base(run.base, run.settings), run.settings))
+    whole = whole_model(trainer, lambda: _adapted(load_base(run.base, run.settings, run.placement), run.settings))
     # Accelerate's wrapper would go on computing in bf16, and what is compared later is compared in fp32.
     return trainer.accelerator.unwrap_model(whole, keep_fp32_wrapper=False), seconds, flops
 
@@ -182,20 +182,23 @@ def _unquantized(run: Run, model: Any, tokenized: Path) -> tuple[Any, dict[str, 
     """The trained model on its base as it is published, and how far the quantised base was from it, if it was."""
     if not quantized.wanted(run.settings) or not is_main():
         return model, None
-    whole = _adapted(load_base(run.base, run.settings), run.settings)
+    whole = _adapted(load_base(run.base, run.settings, run.placement), run.settings)
     return whole, quantized.restore(model, whole, list(islice(read_examples(tokenized), merge.PARITY_ROWS)))
 
 
-def load_base(base: ModelRevision, settings: StudentSettings, attention: str = "sdpa", in_4_bits: bool = False) -> Any:
-    """The base's weights: fp32 for a full run, bf16 under LoRA. Raises `DataError` where some are missing."""
+def load_base(base: ModelRevision, settings: StudentSettings, placement: Placement, in_4_bits: bool = False) -> Any:
+    """The base's weights, those that are trained in fp32, frozen ones in bf16 where that is multiplied fast.
+
+    Raises `DataError` where some are missing.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
     loaded: Any = AutoModelForCausalLM.from_pretrained(
         str(base.path),
         config=model_config(base, settings),
-        dtype=torch.float32 if settings.method == "full" else torch.bfloat16,
-        attn_implementation=attention,
+        dtype=torch.bfloat16 if settings.method == "lora" and placement.bf16 else torch.float32,
+        attn_implementation=placement.attention,
         quantization_config=quantized.config() if in_4_bits else None,
         output_loading_info=True,
     )
@@ -223,7 +226,7 @@ def arguments(run: Run) -> Any:
 
     on_cpu = run.placement.device == "cpu"
     checkpointing = run.settings.gradient_checkpointing
-    return SFTConfig(
+    chosen = SFTConfig(
         output_dir=str(run.work),
         num_train_epochs=run.recipe.epochs,
         per_device_train_batch_size=run.batching.micro_batch,
@@ -236,7 +239,7 @@ def arguments(run: Run) -> Any:
         optim="adamw_torch_fused",
         gradient_checkpointing=bool(checkpointing),
         gradient_checkpointing_kwargs={"selective": True} if checkpointing == "selective" else None,
-        bf16=True,
+        bf16=run.placement.bf16,
         use_cpu=on_cpu,
         dataloader_pin_memory=not on_cpu,
         max_length=None,  # the default of 1024 cuts in silence
@@ -254,6 +257,9 @@ def arguments(run: Run) -> Any:
         seed=run.seed,
         data_seed=run.seed,
     )
+    if not run.placement.bf16:
+        chosen.mixed_precision = "no"  # or the launcher's config decides
+    return chosen
 
 
 def _lora(settings: StudentSettings) -> Any:

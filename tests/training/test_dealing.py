@@ -14,14 +14,7 @@ pytestmark = pytest.mark.training
 @pytest.fixture
 def in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without autocast, whose rounding differs with the shape of a batch."""
-    arguments = sft.arguments
-
-    def plain(run: Any) -> Any:
-        chosen = arguments(run)
-        chosen.bf16, chosen.mixed_precision = False, "no"
-        return chosen
-
-    monkeypatch.setattr(sft, "arguments", plain)
+    monkeypatch.setattr(device, "multiplies_bf16", lambda _: False)
 
 
 def losses(student: Student, **changed: Any) -> list[float]:

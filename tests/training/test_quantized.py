@@ -61,7 +61,7 @@ def test_an_adapter_is_put_back_on_the_published_base(workspace: Path) -> None:
     """A base with noise on its weights stands for the quantised one, so this runs where nothing can quantise."""
     student = prepare("llama", "lora", epochs=1)
     trained = student.train().model
-    whole = sft._adapted(sft.load_base(student.base, student.settings), student.settings)
+    whole = sft._adapted(sft.load_base(student.base, student.settings, GPU), student.settings)
     with torch.no_grad():
         for name, weight in trained.named_parameters():
             if "lora" not in name:
@@ -72,7 +72,7 @@ def test_an_adapter_is_put_back_on_the_published_base(workspace: Path) -> None:
     adapter = [name for name in expected if "lora" in name]
     assert adapter
     assert all(torch.equal(expected[name].float(), found[name].float()) for name in adapter)
-    published = sft.load_base(student.base, student.settings).state_dict()
+    published = sft.load_base(student.base, student.settings, GPU).state_dict()
     inner = "model.layers.0.self_attn.q_proj"
     assert torch.equal(found[f"base_model.model.{inner}.base_layer.weight"], published[f"{inner}.weight"])
 
