@@ -131,11 +131,6 @@ def p_text(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def wilson(right: int, n: int) -> tuple[float, float]:
-    """Wilson's 95 % interval (1927) of a share of `n` independent trials: for counts of rows, not for scores."""
-    return _score_interval(right / n, n, _z_quantile()) if n else (math.nan, math.nan)
-
-
 def _effective(mean: float, se: float, questions: int, right: int, samples: int) -> float:
     """How many independent samples would have this SE: mean (1 - mean) / se², which is never below questions - 1.
 
@@ -176,13 +171,6 @@ def _t_quantile(degrees: int) -> float:
     from scipy import special
 
     return float(special.stdtrit(degrees, (1 + CONFIDENCE) / 2))
-
-
-@lru_cache(maxsize=1)
-def _z_quantile() -> float:
-    from scipy import special
-
-    return float(special.ndtri((1 + CONFIDENCE) / 2))
 
 
 def _sign_flip_p(deltas: Sequence[float], seed: int, flips: int) -> float:

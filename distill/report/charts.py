@@ -4,6 +4,7 @@ Each function returns markup of its own making around numbers and escaped labels
 Widths are in user units of a 640-wide view box, so a figure fits any column.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -116,18 +117,13 @@ def _apart(heights: Sequence[float], least: float = 15) -> list[float]:
     return [placed[index] for index in range(len(heights))]
 
 
-def histogram(groups: Sequence[tuple[str, Sequence[int]]], n_bins: int = 24) -> Markup:
-    """Two (or more) distributions of counts over the same bins, drawn one over the other."""
-    values = [value for _, group in groups for value in group]
+def histogram(kind: str, values: Sequence[int], n_bins: int = 24) -> Markup:
+    """How many values lie in each of equal bins; nothing without values."""
     if not values:
         return Markup("")
-    low, high = min(values), max(values) + 1
-    width = (high - low) / n_bins
-    counts = [
-        (kind, [sum(low + i * width <= v < low + (i + 1) * width for v in group) for i in range(n_bins)])
-        for kind, group in groups
-    ]
-    return columns(counts, f"{low}", f"{high - 1} tokens")
+    low, high = min(values), max(values)
+    held = Counter((value - low) * n_bins // (high + 1 - low) for value in values)
+    return columns([(kind, [held[index] for index in range(n_bins)])], f"{low}", f"{high} tokens")
 
 
 def columns(groups: Sequence[tuple[str, Sequence[int]]], start: str, end: str) -> Markup:

@@ -36,7 +36,7 @@ def write(student: str, base: ModelRevision, chat: Chat, report: dict[str, Any],
         checks=CHECKS,
         sources=_sources(report),
         name_of=lambda token: visible(chat.text([token])),
-        length_chart=charts.histogram([("student", lengths)]),
+        length_chart=charts.histogram("student", lengths),
         rows=[(example, draw(example, chat)) for example in draw_examples(folder, SHOWN, seed)],
     )
     page.write_text(text, encoding="utf-8")

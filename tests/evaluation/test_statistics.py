@@ -13,7 +13,7 @@ from scipy import stats
 
 from distill.evaluation import repeats, statistics
 from distill.evaluation.repeats import g_pass_at_k, maj_at_k, mg_pass_at_k, pass_at_k
-from distill.evaluation.statistics import estimate, gap_closed, holm, paired_difference, wilson
+from distill.evaluation.statistics import estimate, gap_closed, holm, paired_difference
 
 # estimate
 
@@ -75,12 +75,6 @@ def test_run_se_is_what_sampling_again_would_move() -> None:
     said = np.mean([estimate(run.tolist(), [8] * 4).run_se for run in runs[:500]])
     assert said == pytest.approx(moved, rel=0.05)
     assert estimate([1, 1], [2, 1]).run_se is None
-
-
-@pytest.mark.parametrize(("right", "n"), [(0, 10), (3, 10), (10, 10), (40, 200)])
-def test_wilson(right: int, n: int) -> None:
-    reference = stats.binomtest(right, n).proportion_ci(method="wilson")
-    assert wilson(right, n) == (pytest.approx(reference.low, abs=1e-12), pytest.approx(reference.high))
 
 
 # pass@k, G-Pass@k, maj@k
