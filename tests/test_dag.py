@@ -1,15 +1,16 @@
-"""What a change of which parameter re-runs: README's table, held against the real DVC on the real dvc.yaml.
+"""What a change re-runs: README's table of parameters, held against the real DVC on the real dvc.yaml, and the code.
 
 Only the commands are replaced, by one that writes each output as a hash of what the stage may depend on; so a run takes
 seconds, and early cut-off is DVC's own.
 """
 
+import ast
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,49 @@ def test_a_change_reruns_what_readme_says(baseline: Path, root: Path, tmp_path: 
     foreach = {name for name, stage in YAML(typ="safe").load(root / "dvc.yaml")["stages"].items() if "foreach" in stage}
     expanded = {f"{name}@{s}" for name in named & foreach for s in students} | (named - foreach)
     assert ran == expanded
+
+
+PACKAGES = {"generate": "generation", "verify": "verification", "curate": "curation", "export": "dataset",
+            "tokenize": "dataset", "train": "training", "evaluate_teacher": "evaluation", "evaluate_base": "evaluation",
+            "evaluate": "evaluation"}  # fmt: skip
+# Where things lie, how rows are written, what a person sees: none of it decides what a row says.
+GROUND = {"config", "errors", "layout", "models", "progress", "records", "settings", "shards", "stage", "students"}
+# They read rows that are proven already. Training again, for hours, is too much for another way of reading them.
+READERS = {"train": {"distill/dataset/audit.py", "distill/dataset/examples.py", "distill/dataset/probe.py"}}
+
+
+def imported(path: Path, root: Path) -> Iterator[Path]:
+    """The modules of distill that a file imports, lazily too."""
+    for node in ast.walk(ast.parse((root / path).read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("distill"):
+            folder = Path(*str(node.module).split("."))
+            for name in node.names:
+                module = (folder / name.name).with_suffix(".py")
+                yield module if (root / module).is_file() else folder.with_suffix(".py")
+
+
+def reached(script: Path, package: Path, root: Path) -> set[Path]:
+    """What a stage's script reaches by its own package, and what that imports of others."""
+    found: set[Path] = set()
+    open_ = [script]
+    while open_:
+        new = set(imported(open_.pop(), root)) - found
+        found |= new
+        open_ += [path for path in new if package in path.parents]
+    return {path for path in found if (root / path).is_file()}
+
+
+def test_dvc_watches_the_code_that_a_stage_runs(root: Path) -> None:
+    """Else a mended rule would leave the rows of the old one where they are."""
+    for name, stage in YAML(typ="safe").load(root / "dvc.yaml")["stages"].items():
+        watched = {Path(dep) for dep in stage.get("do", stage)["deps"]}
+        script = Path("pipelines") / f"{'evaluate' if name.startswith('evaluate') else name}.py"
+        code = reached(script, Path("distill") / PACKAGES.get(name, name), root)
+        decides = {path for path in code if not (path.parent == Path("distill") and path.stem in GROUND)}
+        lost = {str(path) for path in decides if not watched & {path, *path.parents}} - READERS.get(name, set())
+        assert script in watched
+        assert code, f"{script} imports nothing of distill"
+        assert not lost, f"stage {name} runs code that DVC does not watch"
 
 
 def test_every_key_that_dvc_watches_is_in_every_profile(root: Path) -> None:
