@@ -6,6 +6,7 @@
 Nothing here changes what a step computes but for rounding: a step always sees the same `batch_size` rows.
 """
 
+import gc
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ MICRO_BATCH_TOKENS = {"cpu": 16_384, "cuda": 32_768}  # positions whose activati
 # for a GPU an estimate of what launching its kernels takes.
 PASS_POSITIONS = {"cpu": 32, "cuda": 1_024}
 MULTIPLY_BF16 = {"amx_bf16", "avx512_bf16", "bf16"}  # what CPUs say that have instructions for it; the last is ARM's
+WORKING_BYTES = 4 << 30  # a forward pass of one row beside a model's weights; its logits of 1,024 tokens are 0.6 GB
 SAMPLED = 100  # steps by which the size of a micro-batch is chosen
 
 
@@ -76,6 +78,18 @@ def multiplies_bf16(device: str) -> bool:
 
     has = torch.cpu.get_capabilities()
     return device == "cuda" or any(has.get(name, False) for name in MULTIPLY_BF16)
+
+
+def roomiest(n_bytes: int) -> str:
+    """The GPU where a model of so many bytes has room beside all that is there, else the CPU."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return "cpu"
+    gc.collect()  # a trainer that is done holds its optimizer in a cycle
+    torch.cuda.empty_cache()
+    free, _ = torch.cuda.mem_get_info()
+    return "cuda" if n_bytes + WORKING_BYTES < free else "cpu"
 
 
 def is_packed(packing: str, placement: Placement) -> bool:

@@ -9,7 +9,7 @@ The log-probabilities of the folder as it is on disk are then compared with thos
 in fp32: what is measured is what rounding the weights cost, not the noise of bf16 arithmetic. `shift_nats` is the mean
 with its sign, so a loss of what was learnt shows as less than zero.
 
-    {"mean_nats": 0.0068, "shift_nats": -0.0003, "max_nats": 0.07, "rows": 4, "tokens": 464}
+    {"mean_nats": 0.0068, "shift_nats": -0.0003, "max_nats": 0.07, "tokens": 464}
 """
 
 import json
@@ -21,6 +21,7 @@ from distill.dataset.examples import Example
 from distill.errors import DataError
 from distill.models import ModelRevision
 from distill.students import StudentSettings
+from distill.training.device import roomiest
 
 PARITY_ROWS = 4
 PARITY_TOKENS = 1024  # of a reply: the logits of a whole long chain would not fit beside two models
@@ -78,30 +79,25 @@ def _write_adapter(model: Any, base: ModelRevision, folder: Path) -> None:
 def measure_parity(model: Any, folder: Path, examples: Sequence[Example]) -> dict[str, float]:
     """Mean and largest difference in the log-probability of trained tokens, in nats: in memory against on disk.
 
-    The model in memory is turned to fp32 for it.
+    The model in memory is turned to fp32 for it and left on the CPU, so that a GPU holds one of the two at a time.
     """
     import torch
     from transformers import AutoModelForCausalLM
 
-    shipped = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(model.device)
-    return compare(shipped, model.float(), examples)
+    n_bytes = 4 * model.num_parameters()
+    trained = all_log_probabilities(model.to(roomiest(n_bytes)).float(), examples)
+    model.to("cpu")
+    shipped: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return compare(all_log_probabilities(shipped.to(roomiest(n_bytes)), examples), trained)
 
 
-def compare(model: Any, other: Any, examples: Sequence[Example]) -> dict[str, float]:
-    """How far the log-probabilities of one model are from another's, on the trained tokens of rows.
-
-    Both are left with PyTorch's attention, since flash attention computes nothing in fp32.
-    """
-    import torch
-
-    model.set_attn_implementation("sdpa")
-    other.set_attn_implementation("sdpa")
-    gaps = torch.cat([log_probabilities(model, e) - log_probabilities(other, e) for e in examples])
+def compare(found: Any, expected: Any) -> dict[str, float]:
+    """How far log-probabilities are from others of the same tokens."""
+    gaps = found - expected
     return {
         "mean_nats": float(gaps.abs().mean()),
         "shift_nats": float(gaps.mean()),
         "max_nats": float(gaps.abs().max()),
-        "rows": len(examples),
         "tokens": int(gaps.numel()),
     }
 
@@ -118,6 +114,17 @@ def require_parity(student: str, settings: StudentSettings, parity: dict[str, fl
     )
 
 
+def all_log_probabilities(model: Any, examples: Sequence[Example]) -> Any:
+    """Those of several rows end to end, on the CPU: (tokens,).
+
+    The model is left with PyTorch's own attention, since flash attention computes nothing in fp32.
+    """
+    import torch
+
+    model.set_attn_implementation("sdpa")
+    return torch.cat([log_probabilities(model, example) for example in examples]).cpu()
+
+
 def log_probabilities(model: Any, example: Example) -> Any:
     """The log-probabilities of the first `PARITY_TOKENS` trained tokens of a row, in the model's own precision."""
     import torch
@@ -126,6 +133,6 @@ def log_probabilities(model: Any, example: Example) -> Any:
     ids = torch.tensor([kept], device=model.device)  # (1, seq)
     model.eval()
     with torch.no_grad(), torch.autocast(model.device.type, enabled=False):
-        logits = model(input_ids=ids, use_cache=False).logits[0, :-1].float()  # (seq - 1, vocabulary)
-    chosen = logits.log_softmax(-1).gather(1, ids[0, 1:, None])[:, 0]  # (seq - 1,)
-    return chosen[example.n_prompt - 1 :]
+        n = len(kept) - example.n_prompt
+        logits = model(input_ids=ids, use_cache=False, logits_to_keep=n + 1).logits[0, :-1].float()  # (n, vocabulary)
+    return logits.log_softmax(-1).gather(1, ids[0, -n:, None])[:, 0]  # (n,)

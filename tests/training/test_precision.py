@@ -72,3 +72,13 @@ def test_parity_is_computed_by_an_attention_that_knows_fp32(
     apart = merge.measure_parity(trained.model, student.base.path, list(read_examples(Path("data/tokenized/tiny")))[:1])
     assert trained.model.config._attn_implementation == "sdpa"
     assert apart["mean_nats"] > 0
+
+
+@pytest.mark.parametrize(("free_gb", "where"), [(80, "cuda"), (60, "cuda"), (59, "cpu")])
+def test_a_model_in_fp32_that_no_gpu_has_room_for_is_compared_on_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, free_gb: int, where: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (free_gb << 30, 80 << 30))
+    assert device.roomiest((56 << 30) - 1) == where
