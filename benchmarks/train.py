@@ -126,7 +126,7 @@ def plain(work: Work, seed: int) -> tuple[float, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
-    from distill.training.device import multiplies_bf16
+    from distill.hardware import cpu_multiplies_bf16
 
     chosen = work.settings
     started = time.perf_counter()
@@ -143,7 +143,7 @@ def plain(work: Work, seed: int) -> tuple[float, Any]:
         warmup_steps=math.ceil(chosen.warmup_ratio * steps),
         optim="adamw_torch_fused",
         gradient_checkpointing=False,
-        bf16=multiplies_bf16("cpu"),
+        bf16=cpu_multiplies_bf16(),
         use_cpu=True,
         max_length=None,
         save_strategy="no",

@@ -110,7 +110,7 @@ class Trace:
 
     `text` is the message exactly as it came; `reasoning` is the chain of thought (None when the model wrote none or
     did not close it), `answer_text` what follows it (None when the chain was never closed). `max_tokens` is the
-    budget it was written under; `engine` names the server and its version.
+    budget it was written under; `engine` names the server, its version and precision.
     """
 
     id: str

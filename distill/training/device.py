@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from distill.errors import ConfigError
+from distill.hardware import cpu_multiplies_bf16
 from distill.students import StudentSettings
 from distill.training.packing import Packs
 from distill.training.presets import Recipe
@@ -21,7 +22,6 @@ MICRO_BATCH_TOKENS = {"cpu": 16_384, "cuda": 32_768}  # positions whose activati
 # What a pass costs beside its positions, in positions. Measured on the CPU (35 with tiny-qwen, 20 with SmolLM2-135M);
 # for a GPU an estimate of what launching its kernels takes.
 PASS_POSITIONS = {"cpu": 32, "cuda": 1_024}
-MULTIPLY_BF16 = {"amx_bf16", "avx512_bf16", "bf16"}  # what CPUs say that have instructions for it; the last is ARM's
 WORKING_BYTES = 4 << 30  # a forward pass of one row beside a model's weights; its logits of 1,024 tokens are 0.6 GB
 SAMPLED = 100  # steps by which the size of a micro-batch is chosen
 
@@ -59,7 +59,9 @@ def place() -> Placement:
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Placement(device, attention(device), int(os.environ.get("WORLD_SIZE", "1")), multiplies_bf16(device))
+    return Placement(
+        device, attention(device), int(os.environ.get("WORLD_SIZE", "1")), device == "cuda" or cpu_multiplies_bf16()
+    )
 
 
 def attention(device: str) -> str:
@@ -70,14 +72,6 @@ def attention(device: str) -> str:
     if device == "cuda" and torch.cuda.get_device_capability()[0] >= 8 and is_flash_attn_2_available(True):
         return "flash_attention_2"
     return "sdpa"
-
-
-def multiplies_bf16(device: str) -> bool:
-    """Whether bf16 is the fast precision: on a CPU without instructions for it, it is emulated, four times slower."""
-    import torch
-
-    has = torch.cpu.get_capabilities()
-    return device == "cuda" or any(has.get(name, False) for name in MULTIPLY_BF16)
 
 
 def roomiest(n_bytes: int) -> str:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -70,6 +71,25 @@ def test_the_command_line(model: ModelRevision, monkeypatch: pytest.MonkeyPatch)
     assert "--gpu-memory-utilization" not in command
     monkeypatch.setattr(server, "has_gpu", lambda: True)
     assert option(Server(model, SERVING)._command(8000, seed=5), "--gpu-memory-utilization") == "0.9"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "gpu", "bf16", "computed"),
+    [
+        ("bfloat16", False, True, "bfloat16"),
+        ("bfloat16", False, False, "float32"),  # which a processor without bf16 multiplies faster
+        ("bfloat16", True, False, "bfloat16"),
+        ("auto", False, False, "auto"),
+    ],
+)
+def test_weights_are_multiplied_in_what_the_machine_has(
+    model: ModelRevision, monkeypatch: pytest.MonkeyPatch, dtype: str, gpu: bool, bf16: bool, computed: str
+) -> None:
+    monkeypatch.setattr(server, "has_gpu", lambda: gpu)
+    monkeypatch.setattr(server, "cpu_multiplies_bf16", lambda: bf16)
+    command = Server(model, replace(SERVING, dtype=dtype))._command(8000, seed=5)
+    assert option(command, "--dtype") == computed
+    assert server._engine(dtype).endswith(f" {computed}")
 
 
 def test_the_hub_is_off_and_byte_code_is_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.training
 @pytest.fixture
 def in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without autocast, whose rounding differs with the shape of a batch."""
-    monkeypatch.setattr(device, "multiplies_bf16", lambda _: False)
+    monkeypatch.setattr(device, "cpu_multiplies_bf16", lambda: False)
 
 
 def losses(student: Student, **changed: Any) -> list[float]:

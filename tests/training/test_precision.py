@@ -8,6 +8,7 @@ import torch
 from students import make_base
 from trained import prepare, settings
 
+from distill import hardware
 from distill.dataset.examples import read_examples
 from distill.models import resolve_folder
 from distill.training import device, merge, sft
@@ -29,8 +30,8 @@ def test_a_cpu_that_cannot_multiply_bf16_computes_in_fp32(
     monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, object], bf16: bool
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: MappingProxyType(capabilities))
-    assert device.multiplies_bf16("cpu") is bf16
-    assert device.multiplies_bf16("cuda")
+    assert hardware.cpu_multiplies_bf16() is bf16
+    assert device.place().bf16 is (bf16 or torch.cuda.is_available())
 
 
 @pytest.mark.parametrize("bf16", [True, False])
@@ -47,7 +48,7 @@ def test_both_precisions_learn_the_same(workspace: Path, monkeypatch: pytest.Mon
     student = prepare("llama", method)
 
     def losses(bf16: bool) -> list[float]:
-        monkeypatch.setattr(device, "multiplies_bf16", lambda _: bf16)
+        monkeypatch.setattr(device, "cpu_multiplies_bf16", lambda: bf16)
         trained = student.train()
         sft.finish(trained)
         assert trained.metrics["precision"] == ("bf16 autocast, fp32 trained weights" if bf16 else "fp32")
