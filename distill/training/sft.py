@@ -127,7 +127,8 @@ def _settle(
 def describe(metrics: dict[str, Any]) -> str:
     """A run as one line: `1,020 rows x 4 epochs, 256 steps, loss 2.41 -> 0.62, 9,100 tokens/s`."""
     loss = f"loss {metrics['loss'][0][1]:.2f} -> {metrics['loss'][-1][1]:.2f}"
-    run = f"{metrics['rows']:,} rows x {metrics['epochs']} epochs, {metrics['steps']:,} steps"
+    times = f"{metrics['epochs']} epoch" + "s" * (metrics["epochs"] > 1)
+    run = f"{metrics['rows']:,} rows x {times}, {metrics['steps']:,} steps"
     useful = f"{100 * metrics['useful_token_share']:.0f} % of positions useful"
     return f"{run}, {loss}, {metrics['tokens_per_second']:,.0f} tokens/s, {useful}"
 
