@@ -42,6 +42,7 @@ PARAMS_FILE = Path("params.yaml")
 PROFILES = Path("pipelines/profiles")
 BENCHMARKS = Path("pipelines/benchmarks")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # DVC's -S and params: break on dots and dashes
+RESERVED = ("train", "given", "all")  # no split's name: the other two parts, and what the report calls all splits
 
 
 class Params(Settings):
@@ -100,8 +101,14 @@ def load(path: Path = PARAMS_FILE) -> Params:
 def benchmarks(problems: ProblemSettings, where: str = "params.yaml") -> dict[str, Benchmark]:
     """Every evaluation split as a benchmark, its file read; `where` names the params file in errors.
 
-    Raises `ConfigError` for a name without a file, and for the first fault of a file.
+    Raises `ConfigError` for a name that no split may have, a benchmark without a file, and the first fault of a file.
     """
+    for name in problems.eval:
+        if not NAME.fullmatch(name) or name in RESERVED:
+            others = " or ".join(map(repr, RESERVED))
+            raise ConfigError(
+                f"{where}: problems.eval.{name}: a split's name is letters, digits and _, and not {others}"
+            )
     return {
         split: _benchmark(given, f"{where}: problems.eval.{split}")
         if isinstance(given, BenchmarkUse)

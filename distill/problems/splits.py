@@ -12,13 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from distill import config
-from distill.config import NAME
-from distill.errors import ConfigError
 from distill.problems.sources import GIVEN, TRAIN, Drawn, draw
 from distill.records import Outcome, Problem, Verifier
 from distill.settings import Benchmark, BenchmarkUse, DatasetSource, ProblemSettings, Source
 
-RESERVED = (TRAIN, GIVEN, "all")  # the report calls all splits together so
 Check = Callable[[Sequence[Problem]], dict[str, Outcome]]  # what the verifier says of each reference, by problem id
 
 
@@ -46,10 +43,6 @@ class Splits:
 
 def build(settings: ProblemSettings, seed: int, check: Check) -> Splits:
     """Draw every source of every split. Raises `ConfigError` and `DataError` as sources do."""
-    for name in settings.eval:
-        if not NAME.fullmatch(name) or name in RESERVED:
-            others = " or ".join(map(repr, RESERVED))
-            raise ConfigError(f"problems.eval.{name}: a split's name is letters, digits and _, and not {others}")
     splits, taken = Splits(benchmarks=config.benchmarks(settings)), set[str]()
     for name, benchmark in splits.benchmarks.items():
         use = settings.eval[name]

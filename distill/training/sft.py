@@ -174,7 +174,7 @@ def _run(run: Run, watch: Any) -> tuple[Any, float, float]:
     started = time.monotonic()
     trainer.train(resume_from_checkpoint=checkpoint)
     seconds = time.monotonic() - started
-    whole = whole_model(trainer, lambda: _adapted(load_base(run.base, run.settings, run.placement), run.settings))
+    whole = whole_model(trainer, lambda: _untrained(run))
     # Accelerate's wrapper would go on computing in bf16, and what is compared later is compared in fp32.
     return trainer.accelerator.unwrap_model(whole, keep_fp32_wrapper=False), seconds, flops
 
@@ -183,7 +183,7 @@ def _unquantized(run: Run, model: Any, tokenized: Path) -> tuple[Any, dict[str, 
     """The trained model on its base as it is published, and how far the quantised base was from it, if it was."""
     if not quantized.wanted(run.settings) or not is_main():
         return model, None
-    whole = _adapted(load_base(run.base, run.settings, run.placement), run.settings)
+    whole = _untrained(run)
     return whole, quantized.restore(model, whole, list(islice(read_examples(tokenized), merge.PARITY_ROWS)))
 
 
@@ -210,6 +210,11 @@ def load_base(base: ModelRevision, settings: StudentSettings, placement: Placeme
             "they would be random: fetch the model again"
         )
     return model
+
+
+def _untrained(run: Run) -> Any:
+    """The model as the trainer starts with it, on the base as it is published."""
+    return _adapted(load_base(run.base, run.settings, run.placement), run.settings)
 
 
 def _adapted(model: Any, settings: StudentSettings) -> Any:

@@ -87,6 +87,15 @@ def test_a_mistake_is_one_sentence(laptop: Any, mistake: Callable[[Any], None], 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["all", "train", "given", "a-b"])
+def test_a_name_that_no_split_may_have_is_refused_at_load(laptop: Any, tmp_path: Path, name: str) -> None:
+    tree = copy.deepcopy(laptop)
+    tree["problems"]["eval"][name] = tree["problems"]["eval"]["easy"]
+    YAML().dump(tree, tmp_path / "params.yaml")
+    with pytest.raises(ConfigError, match=f"problems.eval.{name}: a split's name is letters, digits and _"):
+        config.load(tmp_path / "params.yaml")
+
+
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)
 def test_profiles_are_valid(profile: Path) -> None:
     config.load(profile)

@@ -265,7 +265,7 @@ def test_a_stopped_supervisor_costs_one_test_not_all(monkeypatch: pytest.MonkeyP
     started = time.monotonic()
     finding = code.judge(Submission(program, code.Tests(["1\n"] * 8, ["1"] * 8), 1))
     assert finding.outcome is Outcome.TIMEOUT
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - started < 8
 
 
 @pytest.mark.parametrize(
